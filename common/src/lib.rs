@@ -1,0 +1,21 @@
+//! What at least two Tributary programs share, one noun a module.
+//!
+//! Drivers are behind features, so that a program compiles only those it uses: `source` (`MySQL`, `SQLite`),
+//! `profiles` (Cassandra, `SQLite`), `lake` (S3, local directory, Parquet), `avro` (records and the schema
+//! registry), `kafka` (librdkafka settings).
+
+pub mod partitioning;
+
+pub mod retry;
+pub mod run;
+
+pub mod settings;
+pub mod telemetry;
+
+#[cfg(feature = "avro")]
+pub mod avro;
+#[cfg(feature = "kafka")]
+pub mod kafka;
+#[cfg(feature = "lake")]
+pub mod lake;
+

@@ -1,0 +1,13 @@
+//! One run of a job: its clock, its report, its end.
+
+mod clock;
+mod exit;
+mod repeat;
+mod report;
+mod shutdown;
+
+pub use clock::{Clock, Stopwatch};
+pub use exit::{Exit, JobError};
+pub use repeat::repeat;
+pub use report::{HISTORY_KEPT, RunReport, RunStatus, new_run_id};
+pub use shutdown::Shutdown;

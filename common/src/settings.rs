@@ -1,0 +1,276 @@
+//! Settings that several programs take: each is a flag and an environment variable, the flag wins.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use url::Url;
+
+/// An address that may hold a password. `Debug` and `Display` never show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretUrl(Url);
+
+impl SecretUrl {
+    /// The address with its secrets, for the driver only.
+    #[must_use]
+    pub fn expose(&self) -> &Url {
+        &self.0
+    }
+
+    /// The scheme, which chooses the driver.
+    #[must_use]
+    pub fn scheme(&self) -> &str {
+        self.0.scheme()
+    }
+}
+
+impl FromStr for SecretUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // The parser's own message may not repeat the text: it could hold a password.
+        Url::parse(text).map(Self).map_err(|error| format!("not a URL ({error})"))
+    }
+}
+
+impl fmt::Display for SecretUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = self.0.clone();
+        if shown.password().is_some() {
+            shown.set_password(Some("***")).map_err(|()| fmt::Error)?;
+        }
+        if shown.query().is_some_and(|query| query.to_lowercase().contains("pass")) {
+            shown.set_query(Some("***"));
+        }
+        write!(f, "{shown}")
+    }
+}
+
+impl fmt::Debug for SecretUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// Where the source tables are.
+#[derive(Debug, Clone, Args)]
+pub struct SourceArgs {
+    /// Source database: `mysql://user:pw@host:port/db` or `sqlite:///abs/file.db`
+    #[arg(long, env = "SOURCE_URL", value_name = "URL", hide_env_values = true)]
+    pub source: SecretUrl,
+}
+
+/// Where the customer profiles are.
+#[derive(Debug, Clone, Args)]
+pub struct ProfilesArgs {
+    /// Profile store: `cassandra://[user:pw@]host[:port][,host…]/keyspace?consistency=local_quorum` or
+    /// `sqlite:///abs/file.db`
+    #[arg(long, env = "PROFILES_URL", value_name = "URL", hide_env_values = true)]
+    pub profiles: ProfilesUrl,
+}
+
+/// A profile store's address. Cassandra's may name several hosts, which a plain URL cannot.
+#[derive(Clone, PartialEq, Eq)]
+pub enum ProfilesUrl {
+    /// `cassandra://…`
+    Cassandra {
+        /// `host:port` of each contact point.
+        nodes: Vec<String>,
+        /// Keyspace that holds `customer_profile`.
+        keyspace: String,
+        /// User and password.
+        credentials: Option<(String, String)>,
+        /// Consistency level, lower case; `local_quorum` unless given.
+        consistency: String,
+    },
+    /// `sqlite:///abs/file.db`
+    Sqlite(SecretUrl),
+}
+
+impl FromStr for ProfilesUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.starts_with("sqlite:") {
+            return text.parse().map(Self::Sqlite);
+        }
+        let rest = text.strip_prefix("cassandra://").ok_or("the scheme must be cassandra:// or sqlite://")?;
+        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, keyspace) = place.split_once('/').ok_or("the keyspace is missing: cassandra://host/keyspace")?;
+        let (userinfo, hosts) = authority.rsplit_once('@').map_or((None, authority), |(u, h)| (Some(u), h));
+        if keyspace.is_empty() || !keyspace.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            return Err("the keyspace must be a name of letters, digits and _".to_owned());
+        }
+        if hosts.split(',').any(str::is_empty) {
+            return Err("a host is missing: cassandra://host[:port][,host…]/keyspace".to_owned());
+        }
+        let mut consistency = "local_quorum".to_owned();
+        for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            match key.as_ref() {
+                "consistency" => consistency = value.to_lowercase(),
+                other => return Err(format!("unknown option {other}; known: consistency")),
+            }
+        }
+        let with_port = |host: &str| if host.contains(':') { host.to_owned() } else { format!("{host}:9042") };
+        Ok(Self::Cassandra {
+            nodes: hosts.split(',').map(with_port).collect(),
+            keyspace: keyspace.to_owned(),
+            credentials: userinfo.map(|text| {
+                let (user, password) = text.split_once(':').unwrap_or((text, ""));
+                (percent_decoded(user), percent_decoded(password))
+            }),
+            consistency,
+        })
+    }
+}
+
+/// `%40` and its like in a user name or password.
+fn percent_decoded(text: &str) -> String {
+    // A form decodes `+` as a blank; in a user name it stands for itself.
+    let pair = format!("v={}", text.replace('+', "%2B"));
+    url::form_urlencoded::parse(pair.as_bytes()).next().map_or_else(String::new, |(_, value)| value.into_owned())
+}
+
+impl fmt::Display for ProfilesUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cassandra { nodes, keyspace, consistency, .. } => {
+                write!(f, "cassandra://{}/{keyspace}?consistency={consistency}", nodes.join(","))
+            }
+            Self::Sqlite(url) => write!(f, "{url}"),
+        }
+    }
+}
+
+impl fmt::Debug for ProfilesUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// Where the lake is.
+#[derive(Debug, Clone, Args)]
+pub struct LakeArgs {
+    /// Lake: `s3://bucket/prefix` (credentials, region and endpoint by the `AWS_*` variables) or `file:///abs/dir`
+    #[arg(long, env = "LAKE_URL", value_name = "URL")]
+    pub lake: SecretUrl,
+}
+
+/// Where the events come from.
+#[derive(Debug, Clone, Args)]
+pub struct KafkaArgs {
+    /// Kafka brokers, `host:port,…`
+    #[arg(long, env = "KAFKA_BROKERS", value_name = "HOST:PORT")]
+    pub brokers: String,
+    /// Topic of the events
+    #[arg(long, env = "EVENTS_TOPIC", value_name = "NAME", default_value = "customer_events")]
+    pub topic: String,
+    /// Any librdkafka setting (repeatable; `;` between several in the environment variable)
+    #[arg(
+        long = "kafka-config",
+        env = "KAFKA_CONFIG",
+        value_name = "KEY=VALUE",
+        value_delimiter = ';',
+        value_parser = key_value,
+        hide_env_values = true
+    )]
+    pub config: Vec<KafkaSetting>,
+}
+
+/// One librdkafka setting; its value may be a password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KafkaSetting {
+    /// librdkafka's name of the setting.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+}
+
+impl fmt::Debug for KafkaSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}=***", self.key)
+    }
+}
+
+fn key_value(text: &str) -> Result<KafkaSetting, String> {
+    let (key, value) = text.split_once('=').ok_or("must be key=value")?;
+    Ok(KafkaSetting { key: key.trim().to_owned(), value: value.to_owned() })
+}
+
+/// Where the Avro schemas are.
+#[derive(Debug, Clone, Args)]
+pub struct RegistryArgs {
+    /// Schema registry: base of a Confluent-compatible REST API, credentials in the URL's user part
+    #[arg(long, env = "SCHEMA_REGISTRY_URL", value_name = "URL", hide_env_values = true)]
+    pub registry: SecretUrl,
+}
+
+/// How often a job runs and how it reports.
+#[derive(Debug, Clone, Default, Args)]
+pub struct RunArgs {
+    /// Stay and run at this interval, e.g. `60s` [default: one run, then exit]
+    #[arg(long, env = "RUN_EVERY", value_name = "DURATION", value_parser = interval)]
+    pub every: Option<Duration>,
+    /// Form of the run report on standard output
+    #[arg(long, env = "RUN_OUTPUT", value_enum, default_value_t)]
+    pub output: OutputFormat,
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if duration.is_zero() { Err("must be longer than 0".to_owned()) } else { Ok(duration) }
+}
+
+/// Form of the run report.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// One readable line a run.
+    #[default]
+    Text,
+    /// One JSON object a run, on one line.
+    Json,
+    /// No report, for programs that embed a job.
+    #[value(skip)]
+    None,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_never_shown() {
+        let url: SecretUrl = "mysql://etl:s3cret@db:3306/shop?ssl-ca-password=s3cret".parse().unwrap();
+        let profiles: ProfilesUrl = "cassandra://etl:s3cret@a,b:9999/shop".parse().unwrap();
+        let setting = key_value("sasl.password=s3cret").unwrap();
+        for shown in [format!("{url} {url:?}"), format!("{profiles} {profiles:?}"), format!("{setting:?}")] {
+            assert!(!shown.contains("s3cret"), "{shown}");
+        }
+        let error = "mysql://etl:s3cret@:::/x".parse::<SecretUrl>().unwrap_err();
+        assert!(!error.contains("s3cret"), "{error}");
+    }
+
+    #[test]
+    fn a_cassandra_address_names_hosts_keyspace_and_consistency() {
+        let url: ProfilesUrl = "cassandra://u%40x:p%2Bw+@a,b:9999/shop?consistency=ONE".parse().unwrap();
+        assert_eq!(
+            url,
+            ProfilesUrl::Cassandra {
+                nodes: vec!["a:9042".into(), "b:9999".into()],
+                keyspace: "shop".into(),
+                credentials: Some(("u@x".into(), "p+w+".into())),
+                consistency: "one".into(),
+            }
+        );
+        for bad in ["cassandra://a", "cassandra:///k", "cassandra://a/", "cassandra://a/k;drop", "mysql://a/k", "cassandra://a/k?x=1"] {
+            assert!(bad.parse::<ProfilesUrl>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_interval_of_zero_is_refused() {
+        assert!(interval("0s").is_err());
+        assert_eq!(interval("60s"), Ok(Duration::from_secs(60)));
+    }
+}

@@ -1,0 +1,1 @@
+//! Pipeline A: customer profiles from MySQL to Cassandra.

@@ -1,0 +1,1 @@
+//! Pipeline B: daily summaries from MySQL to the lake.

@@ -1,0 +1,1 @@
+//! Pipeline C: events from Kafka to the lake, exactly once.

@@ -1,0 +1,1 @@
+//! Test data: source tables, Avro events.

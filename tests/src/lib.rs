@@ -1,0 +1,1 @@
+//! Tests across programs on the real services.
