@@ -4,11 +4,12 @@
 //! `profiles` (Cassandra, `SQLite`), `lake` (S3, local directory, Parquet), `avro` (records and the schema
 //! registry), `kafka` (librdkafka settings).
 
+pub mod offsets;
 pub mod partitioning;
-
+pub mod quality;
 pub mod retry;
 pub mod run;
-
+pub mod schema;
 pub mod settings;
 pub mod telemetry;
 
@@ -18,4 +19,5 @@ pub mod avro;
 pub mod kafka;
 #[cfg(feature = "lake")]
 pub mod lake;
-
+#[cfg(feature = "profiles")]
+pub mod profiles;

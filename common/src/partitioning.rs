@@ -47,7 +47,8 @@ pub fn split_ids(first: u64, last: u64, partitions: u64) -> Vec<IdRange> {
     }
     let width = u128::from(last - first) + 1;
     let parts = u128::from(partitions.max(1)).min(width);
-    let bound = |i: u128| first + u64::try_from(width * i / parts).expect("a bound lies within the split range");
+    let bound =
+        |i: u128| first + u64::try_from(width * i / parts).expect("a bound lies within the split range");
     (0..parts)
         .map(|i| {
             let inclusive = i + 1 == parts;
@@ -80,10 +81,20 @@ mod tests {
 
     #[test]
     fn write_parallelism_follows_the_seed() {
-        for (affected, configured, expected) in
-            [(0, 128, 8), (1, 128, 8), (2, 128, 8), (3, 128, 12), (5_000, 128, 128), (5_000, 4, 8), (u64::MAX, 256, 256)]
-        {
-            assert_eq!(write_parallelism(affected, configured), expected, "affected {affected}, configured {configured}");
+        for (affected, configured, expected) in [
+            (0, 128, 8),
+            (1, 128, 8),
+            (2, 128, 8),
+            (3, 128, 12),
+            (5_000, 128, 128),
+            (5_000, 4, 8),
+            (u64::MAX, 256, 256),
+        ] {
+            assert_eq!(
+                write_parallelism(affected, configured),
+                expected,
+                "affected {affected}, configured {configured}"
+            );
         }
     }
 

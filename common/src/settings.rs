@@ -97,7 +97,8 @@ impl FromStr for ProfilesUrl {
         }
         let rest = text.strip_prefix("cassandra://").ok_or("the scheme must be cassandra:// or sqlite://")?;
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (authority, keyspace) = place.split_once('/').ok_or("the keyspace is missing: cassandra://host/keyspace")?;
+        let (authority, keyspace) =
+            place.split_once('/').ok_or("the keyspace is missing: cassandra://host/keyspace")?;
         let (userinfo, hosts) = authority.rsplit_once('@').map_or((None, authority), |(u, h)| (Some(u), h));
         if keyspace.is_empty() || !keyspace.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
             return Err("the keyspace must be a name of letters, digits and _".to_owned());
@@ -112,7 +113,8 @@ impl FromStr for ProfilesUrl {
                 other => return Err(format!("unknown option {other}; known: consistency")),
             }
         }
-        let with_port = |host: &str| if host.contains(':') { host.to_owned() } else { format!("{host}:9042") };
+        let with_port =
+            |host: &str| if host.contains(':') { host.to_owned() } else { format!("{host}:9042") };
         Ok(Self::Cassandra {
             nodes: hosts.split(',').map(with_port).collect(),
             keyspace: keyspace.to_owned(),
@@ -129,7 +131,9 @@ impl FromStr for ProfilesUrl {
 fn percent_decoded(text: &str) -> String {
     // A form decodes `+` as a blank; in a user name it stands for itself.
     let pair = format!("v={}", text.replace('+', "%2B"));
-    url::form_urlencoded::parse(pair.as_bytes()).next().map_or_else(String::new, |(_, value)| value.into_owned())
+    url::form_urlencoded::parse(pair.as_bytes())
+        .next()
+        .map_or_else(String::new, |(_, value)| value.into_owned())
 }
 
 impl fmt::Display for ProfilesUrl {
@@ -263,7 +267,14 @@ mod tests {
                 consistency: "one".into(),
             }
         );
-        for bad in ["cassandra://a", "cassandra:///k", "cassandra://a/", "cassandra://a/k;drop", "mysql://a/k", "cassandra://a/k?x=1"] {
+        for bad in [
+            "cassandra://a",
+            "cassandra:///k",
+            "cassandra://a/",
+            "cassandra://a/k;drop",
+            "mysql://a/k",
+            "cassandra://a/k?x=1",
+        ] {
             assert!(bad.parse::<ProfilesUrl>().is_err(), "{bad}");
         }
     }

@@ -1,9 +1,11 @@
 //! Logs to standard error and metrics for Prometheus.
 
 use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use metrics_exporter_prometheus::PrometheusBuilder;
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
 /// Logs and metrics settings of every program.
@@ -27,18 +29,28 @@ pub enum LogFormat {
     Json,
 }
 
-/// The metrics listener could not be started.
+/// Metrics cannot be collected or served.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot serve metrics on {address}: {reason}")]
-pub struct TelemetryError {
-    address: SocketAddr,
-    reason: String,
+pub enum TelemetryError {
+    /// The listener could not be started.
+    #[error("cannot serve metrics on {address}: {reason}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What happened.
+        reason: String,
+    },
+    /// Another library has taken the process's metrics.
+    #[error("cannot collect metrics: {0}")]
+    Recorder(String),
 }
 
 /// Starts logging and, where asked for, the metrics listener. Call once, within a Tokio runtime.
 pub fn init(args: &TelemetryArgs) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn,scylla=warn"));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn,scylla=warn"));
+    let logs =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     // A second `init` in one process (tests, demo) keeps the first subscriber.
     let _ = match args.log_format {
         LogFormat::Text => {
@@ -46,11 +58,64 @@ pub fn init(args: &TelemetryArgs) -> Result<(), TelemetryError> {
         }
         LogFormat::Json => logs.json().flatten_event(true).try_init().map_err(drop),
     };
-    if let Some(address) = args.metrics_listen {
-        PrometheusBuilder::new()
-            .with_http_listener(address)
-            .install()
-            .map_err(|error| TelemetryError { address, reason: error.to_string() })?;
-    }
+    let Some(address) = args.metrics_listen else { return Ok(()) };
+    let failed =
+        |error: &dyn std::error::Error| TelemetryError::Listen { address, reason: error.to_string() };
+    let mut handle = RECORDER.lock().unwrap_or_else(PoisonError::into_inner);
+    let (recorder, listener) =
+        builder().and_then(|builder| builder.with_http_listener(address).build()).map_err(|e| failed(&e))?;
+    let recorded = recorder.handle();
+    metrics::set_global_recorder(recorder).map_err(|e| failed(&e))?;
+    *handle = Some(recorded);
+    tokio::spawn(listener);
     Ok(())
+}
+
+/// The process's metrics, for a program that serves them itself. The first call starts collecting; later calls,
+/// and one after [`init`] with a listener, return the same metrics. Call within a Tokio runtime.
+pub fn recorder() -> Result<PrometheusHandle, TelemetryError> {
+    let mut handle = RECORDER.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = &*handle {
+        return Ok(handle.clone());
+    }
+    let installed = builder()
+        .and_then(PrometheusBuilder::install_recorder)
+        .map_err(|error| TelemetryError::Recorder(error.to_string()))?;
+    let upkeep = installed.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(UPKEEP).await;
+            upkeep.run_upkeep();
+        }
+    });
+    *handle = Some(installed.clone());
+    Ok(installed)
+}
+
+/// Metrics are collected once a process.
+static RECORDER: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
+
+/// How often histograms that nobody asks for are folded, so that they do not grow.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Bounds in seconds: from a cached answer to a full recomputation.
+const DURATION_BUCKETS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0];
+
+fn builder() -> Result<PrometheusBuilder, BuildError> {
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_duration_seconds".to_owned()), &DURATION_BUCKETS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn metrics_are_collected_once_a_process_however_often_they_are_asked_for() {
+        let first = recorder().unwrap();
+        metrics::counter!("tributary_test_total").increment(2);
+        assert!(recorder().unwrap().render().contains("tributary_test_total 2"));
+        assert!(first.render().contains("tributary_test_total 2"));
+    }
 }

@@ -93,7 +93,10 @@ impl Registry {
                 let file = path.join(format!("{}.avsc", id.0));
                 tokio::fs::read_to_string(&file).await.map_err(|error| match error.kind() {
                     std::io::ErrorKind::NotFound if path.is_dir() => RegistryError::NotFound(id),
-                    _ => RegistryError::Unavailable { place: path.display().to_string(), reason: error.to_string() },
+                    _ => RegistryError::Unavailable {
+                        place: path.display().to_string(),
+                        reason: error.to_string(),
+                    },
                 })
             }
         }
@@ -104,11 +107,14 @@ impl Registry {
         match self {
             Self::Http { client, base } => {
                 let path = format!("subjects/{subject}/versions");
-                let request = client.post(address(base, &path)).json(&SchemaText { schema: schema.to_owned() });
+                let request =
+                    client.post(address(base, &path)).json(&SchemaText { schema: schema.to_owned() });
                 Ok(SchemaId(body::<Registered>(base, send(base, request).await?).await?.id))
             }
-            Self::Dir(path) => register_in_dir(path, schema)
-                .map_err(|error| RegistryError::Unavailable { place: path.display().to_string(), reason: error.to_string() }),
+            Self::Dir(path) => register_in_dir(path, schema).map_err(|error| RegistryError::Unavailable {
+                place: path.display().to_string(),
+                reason: error.to_string(),
+            }),
         }
     }
 }
@@ -132,7 +138,10 @@ fn address(base: &SecretUrl, path: &str) -> String {
     format!("{}/{path}", base.expose().as_str().trim_end_matches('/'))
 }
 
-async fn send(base: &SecretUrl, request: reqwest::RequestBuilder) -> Result<reqwest::Response, RegistryError> {
+async fn send(
+    base: &SecretUrl,
+    request: reqwest::RequestBuilder,
+) -> Result<reqwest::Response, RegistryError> {
     request.send().await.map_err(|error| unavailable(base, &error))
 }
 
@@ -150,7 +159,11 @@ fn unavailable(base: &SecretUrl, error: &reqwest::Error) -> RegistryError {
 }
 
 /// Only the registry's own "schema not found" is definite: a proxy or a wrong path answers 404 as well.
-async fn not_found_or_unavailable(base: &SecretUrl, id: SchemaId, answer: reqwest::Response) -> RegistryError {
+async fn not_found_or_unavailable(
+    base: &SecretUrl,
+    id: SchemaId,
+    answer: reqwest::Response,
+) -> RegistryError {
     match answer.json::<RegistryFault>().await {
         Ok(RegistryFault { error_code: 40403 | 404 }) => RegistryError::NotFound(id),
         _ => RegistryError::Unavailable {
@@ -160,7 +173,10 @@ async fn not_found_or_unavailable(base: &SecretUrl, id: SchemaId, answer: reqwes
     }
 }
 
-async fn body<T: serde::de::DeserializeOwned>(base: &SecretUrl, answer: reqwest::Response) -> Result<T, RegistryError> {
+async fn body<T: serde::de::DeserializeOwned>(
+    base: &SecretUrl,
+    answer: reqwest::Response,
+) -> Result<T, RegistryError> {
     let status = answer.status();
     if status.is_success() {
         return answer.json().await.map_err(|error| unavailable(base, &error));
@@ -168,7 +184,11 @@ async fn body<T: serde::de::DeserializeOwned>(base: &SecretUrl, answer: reqwest:
     let place = base.to_string();
     let reason = format!("{status}: {}", answer.text().await.unwrap_or_default().trim());
     let later = status.is_server_error() || status.as_u16() == 429 || status.as_u16() == 408;
-    Err(if later { RegistryError::Unavailable { place, reason } } else { RegistryError::Refused { place, reason } })
+    Err(if later {
+        RegistryError::Unavailable { place, reason }
+    } else {
+        RegistryError::Refused { place, reason }
+    })
 }
 
 fn register_in_dir(path: &std::path::Path, schema: &str) -> std::io::Result<SchemaId> {

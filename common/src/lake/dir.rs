@@ -103,7 +103,8 @@ impl Dir {
                 if identity(&file.metadata()?) != version {
                     return Ok(None);
                 }
-                let mut content = vec![0; usize::try_from(range.end - range.start).map_err(io::Error::other)?];
+                let mut content =
+                    vec![0; usize::try_from(range.end - range.start).map_err(io::Error::other)?];
                 file.read_exact_at(&mut content, range.start)?;
                 Ok(Some(content.into()))
             };
@@ -141,7 +142,8 @@ impl Dir {
         let name = format!("{}.{}", path.replace('/', "!"), uuid::Uuid::new_v4());
         let at = self.root.join(STAGING).join(&name);
         let opened = at.clone();
-        let file = blocking(move || File::create_new(&opened).map_err(|e| fault("write", &opened, &e))).await?;
+        let file =
+            blocking(move || File::create_new(&opened).map_err(|e| fault("write", &opened, &e))).await?;
         Ok(FileWriter { file, at, name, size: 0 })
     }
 
@@ -215,7 +217,8 @@ pub(super) struct FileWriter {
 impl FileWriter {
     pub(super) async fn write(&mut self, bytes: Bytes) -> Result<(), LakeError> {
         self.size += bytes.len() as u64;
-        let (mut file, at) = (self.file.try_clone().map_err(|e| fault("write", &self.at, &e))?, self.at.clone());
+        let (mut file, at) =
+            (self.file.try_clone().map_err(|e| fault("write", &self.at, &e))?, self.at.clone());
         blocking(move || file.write_all(&bytes).map_err(|e| fault("write", &at, &e))).await
     }
 

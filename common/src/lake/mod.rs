@@ -129,7 +129,12 @@ impl Lake {
     }
 
     /// Bytes of the object at `path`; [`LakeError::Changed`] when it is gone or no longer `version`.
-    pub async fn get_range(&self, path: &str, version: &Version, range: Range<u64>) -> Result<Bytes, LakeError> {
+    pub async fn get_range(
+        &self,
+        path: &str,
+        version: &Version,
+        range: Range<u64>,
+    ) -> Result<Bytes, LakeError> {
         match &self.store {
             Store::S3(s3) => s3.get_range(path, version, range).await,
             Store::Dir(dir) => dir.get_range(path, version, range).await,

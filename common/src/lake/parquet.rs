@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::{ParquetError, Result};
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
 use super::{Lake, LakeError, ObjectMeta};
 
@@ -42,7 +42,7 @@ impl LakeFile {
         &self.meta
     }
 
-    /// The file's footer: schema, row groups with their statistics, key-value metadata.
+    /// The file's footer: schema, row groups and pages with their statistics, key-value metadata.
     pub async fn footer(&mut self) -> std::result::Result<Arc<ParquetMetaData>, LakeError> {
         self.read_footer().await.map_err(|error| from_parquet(&self.meta.path, error))
     }
@@ -53,12 +53,15 @@ impl LakeFile {
         }
         let size = self.meta.size;
         let mut wanted = FOOTER_GUESS_BYTES.min(size);
-        let mut reader = ParquetMetaDataReader::new();
+        // The page index lies right before the footer and mostly comes with the same read.
+        let mut reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional);
         loop {
             let tail = self.lake.get_range(&self.meta.path, &self.meta.version, size - wanted..size).await?;
             match reader.try_parse_sized(&tail, size) {
                 Ok(()) => break,
-                Err(ParquetError::NeedMoreData(needed)) if needed as u64 > wanted && needed as u64 <= size => {
+                Err(ParquetError::NeedMoreData(needed))
+                    if needed as u64 > wanted && needed as u64 <= size =>
+                {
                     wanted = needed as u64;
                 }
                 Err(error) => return Err(error),
@@ -96,7 +99,9 @@ impl AsyncFileReader for LakeFile {
 
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, Result<Vec<Bytes>>> {
         async move {
-            let reads = ranges.into_iter().map(|range| self.lake.get_range(&self.meta.path, &self.meta.version, range));
+            let reads = ranges
+                .into_iter()
+                .map(|range| self.lake.get_range(&self.meta.path, &self.meta.version, range));
             Ok(futures::future::try_join_all(reads).await?)
         }
         .boxed()

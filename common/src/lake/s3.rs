@@ -77,7 +77,8 @@ impl S3 {
 
     pub(super) async fn list(&self, folder: &str) -> Result<Vec<ObjectMeta>, LakeError> {
         let prefix = format!("{}/", self.key(folder));
-        let mut pages = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).into_paginator().send();
+        let mut pages =
+            self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).into_paginator().send();
         let mut found = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|e| fault(self.shown("list", folder), &e))?;
@@ -146,7 +147,9 @@ impl S3 {
         let request = self.client.get_object().bucket(&self.bucket).key(self.key(path)).if_match(&version.0);
         match request.range(format!("bytes={}-{}", range.start, range.end.saturating_sub(1))).send().await {
             // A store may check the condition and open the object in two steps.
-            Ok(object) if object.e_tag.as_deref() != Some(&version.0) => Err(LakeError::Changed(path.to_owned())),
+            Ok(object) if object.e_tag.as_deref() != Some(&version.0) => {
+                Err(LakeError::Changed(path.to_owned()))
+            }
             Ok(object) => {
                 let body = self.collect(path, object.body).await?;
                 if body.len() as u64 == range.end - range.start {
@@ -155,7 +158,9 @@ impl S3 {
                     Err(LakeError::Changed(path.to_owned()))
                 }
             }
-            Err(error) if matches!(status(&error), Some(404 | 412 | 416)) => Err(LakeError::Changed(path.to_owned())),
+            Err(error) if matches!(status(&error), Some(404 | 412 | 416)) => {
+                Err(LakeError::Changed(path.to_owned()))
+            }
             Err(error) => Err(fault(self.shown("read", path), &error)),
         }
     }
@@ -237,7 +242,9 @@ impl S3 {
     pub(super) async fn abort(&self, path: &str, upload: &str) -> Result<(), LakeError> {
         let request = self.client.abort_multipart_upload().bucket(&self.bucket).key(self.key(path));
         match request.upload_id(upload).send().await {
-            Err(error) if status(&error) != Some(404) => Err(fault(self.shown("give up writing", path), &error)),
+            Err(error) if status(&error) != Some(404) => {
+                Err(fault(self.shown("give up writing", path), &error))
+            }
             _ => Ok(()),
         }
     }
@@ -333,7 +340,10 @@ fn status<E>(error: &SdkError<E>) -> Option<u16> {
     error.raw_response().map(|response| response.status().as_u16())
 }
 
-fn fault<E: ProvideErrorMetadata + std::error::Error + 'static>(action: String, error: &SdkError<E>) -> LakeError {
+fn fault<E: ProvideErrorMetadata + std::error::Error + 'static>(
+    action: String,
+    error: &SdkError<E>,
+) -> LakeError {
     let reason = match (error.code(), error.message()) {
         (Some(code), Some(message)) => format!("{code}: {message}"),
         (Some(code), None) => code.to_owned(),

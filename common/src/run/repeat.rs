@@ -60,7 +60,8 @@ fn chain(error: &dyn std::error::Error) -> String {
 fn observe(report: &RunReport, exit: Exit) {
     let job = report.pipeline.clone();
     let status = serde_json::to_value(report.status).ok().and_then(|v| v.as_str().map(str::to_owned));
-    metrics::counter!("tributary_runs_total", "job" => job.clone(), "status" => status.unwrap_or_default()).increment(1);
+    metrics::counter!("tributary_runs_total", "job" => job.clone(), "status" => status.unwrap_or_default())
+        .increment(1);
     metrics::counter!("tributary_rows_read_total", "job" => job.clone()).increment(report.read);
     metrics::counter!("tributary_rows_written_total", "job" => job.clone()).increment(report.written);
     metrics::histogram!("tributary_run_duration_seconds", "job" => job.clone())
@@ -81,7 +82,9 @@ fn observe(report: &RunReport, exit: Exit) {
 fn print(report: &RunReport, format: OutputFormat) {
     match format {
         OutputFormat::Text => println!("{report}"),
-        OutputFormat::Json => println!("{}", serde_json::to_string(report).expect("a report has only string keys")),
+        OutputFormat::Json => {
+            println!("{}", serde_json::to_string(report).expect("a report has only string keys"))
+        }
         OutputFormat::None => {}
     }
 }
