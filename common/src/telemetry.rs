@@ -12,10 +12,10 @@ use tracing_subscriber::EnvFilter;
 #[derive(Debug, Clone, Default, Args)]
 pub struct TelemetryArgs {
     /// Form of the log on standard error; `RUST_LOG` filters it
-    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t)]
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t, global = true)]
     pub log_format: LogFormat,
     /// Serve Prometheus metrics at `http://HOST:PORT/metrics` [default: off]
-    #[arg(long, env = "METRICS_LISTEN", value_name = "HOST:PORT")]
+    #[arg(long, env = "METRICS_LISTEN", value_name = "HOST:PORT", global = true)]
     pub metrics_listen: Option<SocketAddr>,
 }
 
