@@ -21,3 +21,5 @@ pub mod kafka;
 pub mod lake;
 #[cfg(feature = "profiles")]
 pub mod profiles;
+#[cfg(feature = "source")]
+pub mod source;

@@ -14,8 +14,9 @@ use scylla::statement::prepared::PreparedStatement;
 use scylla::value::{CqlDecimal, CqlTimestamp};
 use tokio::sync::OnceCell;
 
-use super::{ProfilesError, WriteFence};
+use super::ProfilesError;
 use crate::retry::Backoff;
+use crate::run::WriteFence;
 use crate::schema::{CustomerId, CustomerProfile};
 
 /// One attempt of one request; the driver's own retries within it.

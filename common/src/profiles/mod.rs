@@ -3,6 +3,7 @@
 mod cassandra;
 mod sqlite;
 
+use crate::run::WriteFence;
 use crate::schema::{CustomerId, CustomerProfile};
 use crate::settings::ProfilesUrl;
 
@@ -36,10 +37,6 @@ pub enum ProfilesError {
         reason: String,
     },
 }
-
-/// Orders writes: of two writes of one row the one with the larger number wins, whatever arrives last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct WriteFence(pub i64);
 
 /// A profile store that is open. Clones share its connections.
 #[derive(Debug, Clone)]

@@ -7,7 +7,8 @@ use rust_decimal::Decimal;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow};
 
-use super::{ProfilesError, WriteFence};
+use super::ProfilesError;
+use crate::run::WriteFence;
 use crate::schema::{CustomerId, CustomerProfile};
 use crate::settings::SecretUrl;
 

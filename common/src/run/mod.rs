@@ -2,12 +2,14 @@
 
 mod clock;
 mod exit;
+mod fence;
 mod repeat;
 mod report;
 mod shutdown;
 
 pub use clock::{Clock, Stopwatch};
 pub use exit::{Exit, JobError};
+pub use fence::WriteFence;
 pub use repeat::repeat;
 pub use report::{HISTORY_KEPT, RunReport, RunStatus, new_run_id};
 pub use shutdown::Shutdown;

@@ -1,0 +1,203 @@
+//! Offsets, gaps and run history: what a job remembers between runs.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use sqlx::{AssertSqlSafe, QueryBuilder, Row};
+
+use super::decode::SourceRow;
+use super::{Lease, Source, SourceError, on_pool};
+use crate::offsets::{Gap, TrxFence};
+use crate::run::{HISTORY_KEPT, RunReport};
+use crate::schema::TxnId;
+
+/// Rows of one multi-row insert.
+pub(super) const ROWS_PER_INSERT: usize = 500;
+
+/// `source` in the offset tables.
+const SOURCE: &str = "transactions";
+
+/// A job that keeps its books in the source database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Job {
+    /// Pipeline A.
+    Profiles,
+    /// Pipeline B.
+    Summaries,
+}
+
+impl Job {
+    /// The program's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Profiles => "pipeline-a",
+            Self::Summaries => "pipeline-b",
+        }
+    }
+
+    /// `pipeline` in the `etl_` tables.
+    pub(super) fn letter(self) -> &'static str {
+        match self {
+            Self::Profiles => "A",
+            Self::Summaries => "B",
+        }
+    }
+
+    fn offsets_table(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Profiles => ("profile_offsets", "last_txn_id"),
+            Self::Summaries => ("txn_summary_offsets", "last_txnid"),
+        }
+    }
+}
+
+/// What a run commits last, in one transaction.
+#[derive(Debug)]
+pub struct Commit<'a> {
+    /// Ids up to here are accounted for, but for the gaps.
+    pub watermark: TxnId,
+    /// Every gap that is open now.
+    pub gaps: &'a [Gap],
+    /// The run's report, for the history.
+    pub report: &'a RunReport,
+}
+
+impl Source {
+    /// Makes the pipelines' own tables where they are missing.
+    pub async fn create_own_tables(&self) -> Result<(), SourceError> {
+        on_pool!(self, |pool, dialect| {
+            // Asked first: CREATE needs a right that a running job need not have.
+            if sqlx::query("SELECT run_id FROM etl_run_history LIMIT 1").fetch_optional(pool).await.is_ok() {
+                return Ok(());
+            }
+            for create in dialect.own_tables {
+                sqlx::query(*create).execute(pool).await.map_err(|error| self.fault("make the etl_ tables", error))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The highest id below which everything is accounted for; 0 before the first run.
+    pub async fn watermark(&self, job: Job) -> Result<TxnId, SourceError> {
+        let (table, column) = job.offsets_table();
+        let sql = format!("SELECT {column} FROM {table} WHERE source = ?");
+        let found = on_pool!(self, |pool, dialect| {
+            let row = sqlx::query(AssertSqlSafe(sql)).bind(SOURCE).fetch_optional(pool).await;
+            row.map(|row| row.and_then(|row| row.integer(0)))
+        });
+        let id = found.map_err(|error| self.fault("read the offset", error))?;
+        Ok(TxnId(id.unwrap_or_default().cast_unsigned()))
+    }
+
+    /// The gaps that were open after the last run, ascending.
+    pub async fn gaps(&self, job: Job) -> Result<Vec<Gap>, SourceError> {
+        let found = on_pool!(self, |pool, dialect| {
+            sqlx::query("SELECT first_id, last_id, first_seen, newest_trx FROM etl_gaps WHERE pipeline = ? ORDER BY first_id")
+                .bind(job.letter())
+                .fetch_all(pool)
+                .await
+                .map(|rows| rows.iter().filter_map(gap).collect())
+        });
+        found.map_err(|error| self.fault("read the gaps", error))
+    }
+
+    /// Moves the offset, replaces the gaps and adds to the history, all or nothing, if `lease` still holds.
+    pub async fn commit(&self, job: Job, lease: &Lease, commit: &Commit<'_>) -> Result<(), SourceError> {
+        let (table, column) = job.offsets_table();
+        on_pool!(self, |pool, dialect| {
+            let mut transaction = pool.begin_with(dialect.begin).await.map_err(|e| self.fault("commit", e))?;
+            let renewal = lease.renewal(dialect);
+            let held = sqlx::query(AssertSqlSafe(renewal)).execute(&mut *transaction).await;
+            if held.map_err(|e| self.fault("check the lease", e))?.rows_affected() != 1 {
+                return Err(SourceError::LeaseLost);
+            }
+            let write = async {
+                sqlx::query(AssertSqlSafe(format!("DELETE FROM {table} WHERE source = ?")))
+                    .bind(SOURCE)
+                    .execute(&mut *transaction)
+                    .await?;
+                sqlx::query(AssertSqlSafe(format!("INSERT INTO {table} (source, {column}) VALUES (?, ?)")))
+                    .bind(SOURCE)
+                    .bind(commit.watermark.0.cast_signed())
+                    .execute(&mut *transaction)
+                    .await?;
+                sqlx::query("DELETE FROM etl_gaps WHERE pipeline = ?").bind(job.letter()).execute(&mut *transaction).await?;
+                for gaps in commit.gaps.chunks(ROWS_PER_INSERT) {
+                    let mut insert = QueryBuilder::new(
+                        "INSERT INTO etl_gaps (pipeline, first_id, last_id, first_seen, newest_trx) ",
+                    );
+                    insert.push_values(gaps, |mut row, gap| {
+                        row.push_bind(job.letter())
+                            .push_bind(gap.first.cast_signed())
+                            .push_bind(gap.last.cast_signed())
+                            .push_bind(for_people(gap.first_seen))
+                            .push_bind(gap.fence.map(|TrxFence(newest)| newest.cast_signed()));
+                    });
+                    insert.build().persistent(false).execute(&mut *transaction).await?;
+                }
+                sqlx::query("INSERT INTO etl_run_history (run_id, pipeline, started_at, report) VALUES (?, ?, ?, ?)")
+                    .bind(&commit.report.run_id)
+                    .bind(job.letter())
+                    .bind(for_people(commit.report.started_at))
+                    .bind(serde_json::to_string(commit.report).unwrap_or_default())
+                    .execute(&mut *transaction)
+                    .await?;
+                transaction.commit().await
+            };
+            write.await.map_err(|error| self.fault("commit the offset, gaps and history", error))
+        })
+    }
+
+    /// Adds a run that committed nothing to the history, and drops the oldest beyond those that are kept.
+    pub async fn record_run(&self, job: Job, report: &RunReport) -> Result<(), SourceError> {
+        let write = on_pool!(self, |pool, dialect| {
+            async {
+                sqlx::query("DELETE FROM etl_run_history WHERE run_id = ?").bind(&report.run_id).execute(pool).await?;
+                sqlx::query("INSERT INTO etl_run_history (run_id, pipeline, started_at, report) VALUES (?, ?, ?, ?)")
+                    .bind(&report.run_id)
+                    .bind(job.letter())
+                    .bind(for_people(report.started_at))
+                    .bind(serde_json::to_string(report).unwrap_or_default())
+                    .execute(pool)
+                    .await?;
+                // The inner SELECT is wrapped: MySQL does not delete from a table that a subquery reads.
+                let prune = format!(
+                    "DELETE FROM etl_run_history WHERE pipeline = ? AND run_id < (SELECT run_id FROM (SELECT run_id \
+                     FROM etl_run_history WHERE pipeline = ? ORDER BY run_id DESC LIMIT 1 OFFSET {}) AS oldest_kept)",
+                    HISTORY_KEPT - 1
+                );
+                sqlx::query(AssertSqlSafe(prune)).bind(job.letter()).bind(job.letter()).execute(pool).await?;
+                Ok(())
+            }
+            .await
+        });
+        write.map_err(|error| self.fault("write the run history", error))
+    }
+
+    /// The newest `limit` reports, newest first.
+    pub async fn history(&self, job: Job, limit: u32) -> Result<Vec<RunReport>, SourceError> {
+        let found: Vec<String> = on_pool!(self, |pool, dialect| {
+            sqlx::query("SELECT report FROM etl_run_history WHERE pipeline = ? ORDER BY run_id DESC LIMIT ?")
+                .bind(job.letter())
+                .bind(i64::from(limit))
+                .fetch_all(pool)
+                .await
+                .map(|rows| rows.iter().filter_map(|row| row.text(0)).collect())
+        })
+        .map_err(|error| self.fault("read the run history", error))?;
+        Ok(found.iter().filter_map(|report| serde_json::from_str(report).ok()).collect())
+    }
+}
+
+fn gap<R: Row + SourceRow>(row: &R) -> Option<Gap> {
+    Some(Gap {
+        first: row.integer(0)?.cast_unsigned(),
+        last: row.integer(1)?.cast_unsigned(),
+        first_seen: row.text(2)?.parse().ok()?,
+        fence: row.integer(3).map(|newest| TrxFence(newest.cast_unsigned())),
+    })
+}
+
+/// RFC 3339 in UTC: the same in both databases, readable, sorts by time.
+pub(super) fn for_people(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}

@@ -1,0 +1,109 @@
+//! `etl_quarantine`: one row for each key that is in quarantine now.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use sqlx::{AssertSqlSafe, QueryBuilder, Row};
+
+use super::bookkeeping::{ROWS_PER_INSERT, for_people};
+use super::decode::SourceRow;
+use super::tables::{KEYS_PER_QUERY, list};
+use super::{Job, Lease, Source, SourceError, on_pool};
+use crate::quality::{Entity, QuarantineEntry};
+
+/// A key that was in quarantine after the last run.
+pub type QuarantinedKey = (Entity, Option<i64>);
+
+impl Source {
+    /// The keys in quarantine, with the time since when.
+    pub async fn quarantined(&self, job: Job) -> Result<HashMap<QuarantinedKey, String>, SourceError> {
+        let found = on_pool!(self, |pool, dialect| {
+            sqlx::query("SELECT entity, entity_id, first_seen FROM etl_quarantine WHERE pipeline = ?")
+                .bind(job.letter())
+                .fetch_all(pool)
+                .await
+                .map(|rows| rows.iter().filter_map(key).collect())
+        });
+        found.map_err(|error| self.fault("read the quarantine", error))
+    }
+
+    /// Puts `entries` in and takes `corrected` out, all or nothing, if `lease` still holds.
+    ///
+    /// A key that is there already (`known`) keeps its `first_seen`.
+    pub async fn update_quarantine(
+        &self,
+        job: Job,
+        lease: &Lease,
+        known: &HashMap<QuarantinedKey, String>,
+        entries: &[QuarantineEntry],
+        corrected: &HashSet<QuarantinedKey>,
+        now: DateTime<Utc>,
+    ) -> Result<(), SourceError> {
+        if entries.is_empty() && corrected.is_empty() {
+            return Ok(());
+        }
+        let now = for_people(now);
+        let replaced = entries.iter().map(|entry| (entry.entity, entry.id)).filter(|key| known.contains_key(key));
+        let removed: Vec<QuarantinedKey> = replaced.chain(corrected.iter().copied()).collect();
+        on_pool!(self, |pool, dialect| {
+            let mut transaction = pool.begin_with(dialect.begin).await.map_err(|e| self.fault("quarantine rows", e))?;
+            let held = sqlx::query(AssertSqlSafe(lease.renewal(dialect))).execute(&mut *transaction).await;
+            if held.map_err(|e| self.fault("check the lease", e))?.rows_affected() != 1 {
+                return Err(SourceError::LeaseLost);
+            }
+            let write = async {
+                for condition in conditions(&removed) {
+                    sqlx::query(AssertSqlSafe(format!("DELETE FROM etl_quarantine WHERE pipeline = ? AND {condition}")))
+                        .persistent(false)
+                        .bind(job.letter())
+                        .execute(&mut *transaction)
+                        .await?;
+                }
+                for entries in entries.chunks(ROWS_PER_INSERT) {
+                    let mut insert = QueryBuilder::new(
+                        "INSERT INTO etl_quarantine (pipeline, entity, entity_id, reasons, detail, first_seen, last_seen) ",
+                    );
+                    insert.push_values(entries, |mut row, entry| {
+                        let reasons: Vec<_> = entry.reasons.iter().collect();
+                        let first_seen = known.get(&(entry.entity, entry.id)).unwrap_or(&now);
+                        row.push_bind(job.letter())
+                            .push_bind(entry.entity.name())
+                            .push_bind(entry.id)
+                            .push_bind(serde_json::to_string(&reasons).unwrap_or_default())
+                            .push_bind(entry.detail.clone())
+                            .push_bind(first_seen.clone())
+                            .push_bind(now.clone());
+                    });
+                    insert.build().persistent(false).execute(&mut *transaction).await?;
+                }
+                transaction.commit().await
+            };
+            write.await.map_err(|error| self.fault("quarantine rows", error))
+        })
+    }
+}
+
+fn key<R: Row + SourceRow>(row: &R) -> Option<(QuarantinedKey, String)> {
+    let entity = match row.text(0)?.as_str() {
+        "customer" => Entity::Customer,
+        "transaction" => Entity::Transaction,
+        _ => return None,
+    };
+    Some(((entity, row.integer(1)), row.text(2)?))
+}
+
+/// Conditions that together match exactly these keys.
+fn conditions(keys: &[QuarantinedKey]) -> Vec<String> {
+    let mut conditions = Vec::new();
+    for entity in [Entity::Customer, Entity::Transaction] {
+        let ids: Vec<i64> = keys.iter().filter(|key| key.0 == entity).filter_map(|key| key.1).collect();
+        let name = entity.name();
+        conditions.extend(
+            ids.chunks(KEYS_PER_QUERY).map(|ids| format!("entity = '{name}' AND entity_id IN ({})", list(ids))),
+        );
+        if keys.contains(&(entity, None)) {
+            conditions.push(format!("entity = '{name}' AND entity_id IS NULL"));
+        }
+    }
+    conditions
+}

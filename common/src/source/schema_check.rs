@@ -1,0 +1,112 @@
+//! Whether the source's tables are what the pipelines read.
+
+use std::collections::HashMap;
+
+use sqlx::Row;
+
+use super::decode::SourceRow;
+use super::{Pool, Source, SourceError};
+
+const INTEGERS: &[&str] = &["tinyint", "smallint", "mediumint", "int", "bigint"];
+const TEXTS: &[&str] = &["char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum"];
+const TIMES: &[&str] = &["timestamp", "datetime"];
+const EXACT: &[&str] = &["decimal"];
+
+/// Table, column, the types that can hold it.
+const WANTED: &[(&str, &str, &[&str])] = &[
+    ("customers", "customer_id", INTEGERS),
+    ("customers", "name", TEXTS),
+    ("customers", "email", TEXTS),
+    ("customers", "gender", TEXTS),
+    ("customers", "signup_date", &["date"]),
+    ("products", "product_id", INTEGERS),
+    ("products", "category", TEXTS),
+    ("products", "price", EXACT),
+    ("transactions", "txn_id", INTEGERS),
+    ("transactions", "customer_id", INTEGERS),
+    ("transactions", "product_id", INTEGERS),
+    ("transactions", "qty", INTEGERS),
+    ("transactions", "amount", EXACT),
+    ("transactions", "txn_timestamp", TIMES),
+];
+
+/// Which promises of its schema the source keeps by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SourceKeys {
+    /// `transactions.txn_id` is unique and never null.
+    pub txn_ids_are_keys: bool,
+    /// `customers.customer_id` is unique and never null.
+    pub customer_ids_are_keys: bool,
+}
+
+impl Source {
+    /// Checks tables, columns and types, and tells which keys the database keeps unique.
+    ///
+    /// [`SourceError::Schema`] names every table, column, what was found and what is wanted.
+    pub async fn check_schema(&self) -> Result<SourceKeys, SourceError> {
+        let found = match &self.pool {
+            Pool::MySql(pool) => {
+                sqlx::query(
+                    "SELECT table_name, column_name, data_type, column_key FROM information_schema.columns \
+                     WHERE table_schema = DATABASE() AND table_name IN ('customers', 'products', 'transactions')",
+                )
+                .fetch_all(pool)
+                .await
+                .map(|rows| rows.iter().map(column).collect::<Vec<_>>())
+            }
+            Pool::Sqlite(pool) => {
+                sqlx::query(
+                    "SELECT m.name, c.name, LOWER(c.type), CASE WHEN c.pk = 1 THEN 'PRI' ELSE '' END \
+                     FROM sqlite_master m JOIN pragma_table_info(m.name) c \
+                     WHERE m.name IN ('customers', 'products', 'transactions')",
+                )
+                .fetch_all(pool)
+                .await
+                .map(|rows| rows.iter().map(column).collect::<Vec<_>>())
+            }
+        };
+        let found = found.map_err(|error| self.fault("read the schema", error))?;
+        let any_type = matches!(self.pool, Pool::Sqlite(_));
+        let columns: HashMap<(&str, &str), &Column> =
+            found.iter().map(|c| ((c.table.as_str(), c.name.as_str()), c)).collect();
+        let problems: Vec<String> =
+            WANTED.iter().filter_map(|(table, name, types)| problem(&columns, table, name, types, any_type)).collect();
+        if !problems.is_empty() {
+            return Err(SourceError::Schema(problems.join("; ")));
+        }
+        let is_key = |table, name| columns.get(&(table, name)).is_some_and(|column| column.key == "PRI");
+        // A primary key of several columns marks each of them, but none is then unique by itself.
+        let keys_of = |table: &str| found.iter().filter(|c| c.table == table && c.key == "PRI").count();
+        Ok(SourceKeys {
+            txn_ids_are_keys: is_key("transactions", "txn_id") && keys_of("transactions") == 1,
+            customer_ids_are_keys: is_key("customers", "customer_id") && keys_of("customers") == 1,
+        })
+    }
+}
+
+struct Column {
+    table: String,
+    name: String,
+    kind: String,
+    key: String,
+}
+
+fn column<R: Row + SourceRow>(row: &R) -> Column {
+    let text = |index| row.text(index).unwrap_or_default();
+    Column { table: text(0).to_lowercase(), name: text(1).to_lowercase(), kind: text(2).to_lowercase(), key: text(3) }
+}
+
+fn problem(
+    columns: &HashMap<(&str, &str), &Column>,
+    table: &str,
+    name: &str,
+    types: &[&str],
+    any_type: bool,
+) -> Option<String> {
+    match columns.get(&(table, name)) {
+        None if !columns.keys().any(|(found, _)| *found == table) => Some(format!("table {table} is missing")),
+        None => Some(format!("column {table}.{name} is missing, wanted {}", types.join(" or "))),
+        Some(column) if any_type || types.contains(&column.kind.as_str()) => None,
+        Some(column) => Some(format!("column {table}.{name} is {}, wanted {}", column.kind, types.join(" or "))),
+    }
+}

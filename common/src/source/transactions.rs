@@ -1,0 +1,194 @@
+//! Transactions, streamed in batches from several connections.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::{Days, NaiveDate};
+use futures::TryStreamExt;
+use sqlx::AssertSqlSafe;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::decode::SourceRow;
+use super::tables::{KEYS_PER_QUERY, list};
+use super::{Source, SourceError, on_pool};
+use crate::offsets::AliveTransactions;
+use crate::partitioning::IdRange;
+use crate::schema::{CustomerId, Transaction, TxnId};
+
+/// Rows in a batch: enough that handing it over costs nothing, few enough that batches in flight stay small.
+const ROWS_PER_BATCH: usize = 2_048;
+
+/// Batches that wait for the reader's owner.
+const BATCHES_WAITING: usize = 4;
+
+/// `innodb_trx` numbers transactions that have only read with addresses above this.
+const READ_ONLY_TRX: u64 = 1 << 48;
+
+/// A part of `transactions` that one query reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part(String);
+
+impl Part {
+    /// A range of ids, ascending.
+    #[must_use]
+    pub fn ids(range: IdRange) -> Self {
+        let IdRange { start, end, inclusive } = range;
+        let until = if inclusive { "<=" } else { "<" };
+        Self(format!("txn_id >= {start} AND txn_id {until} {end} ORDER BY txn_id"))
+    }
+
+    /// Single ids, ascending; a part a thousand.
+    #[must_use]
+    pub fn single_ids(ids: &[TxnId]) -> Vec<Self> {
+        ids.chunks(KEYS_PER_QUERY).map(|ids| Self(format!("txn_id IN ({}) ORDER BY txn_id", list(ids)))).collect()
+    }
+
+    /// All transactions of these customers up to `last`; a part a thousand customers.
+    #[must_use]
+    pub fn customers(ids: &[CustomerId], last: TxnId) -> Vec<Self> {
+        ids.chunks(KEYS_PER_QUERY)
+            .map(|ids| Self(format!("customer_id IN ({}) AND txn_id <= {last}", list(ids))))
+            .collect()
+    }
+
+    /// All transactions of the UTC days `first..=last_day` up to `last`.
+    #[must_use]
+    pub fn dates(first: NaiveDate, last_day: NaiveDate, last: TxnId) -> Self {
+        let end = last_day.checked_add_days(Days::new(1)).unwrap_or(NaiveDate::MAX);
+        Self(format!("txn_timestamp >= '{first}' AND txn_timestamp < '{end}' AND txn_id <= {last}"))
+    }
+}
+
+/// Some rows of one part.
+#[derive(Debug)]
+pub struct Batch {
+    /// Index of the part.
+    pub part: usize,
+    /// Rows, in the part's order.
+    pub rows: Vec<Transaction>,
+}
+
+/// Reads parts side by side. Dropping it stops the reading.
+#[derive(Debug)]
+pub struct TransactionReader {
+    batches: mpsc::Receiver<Result<Batch, SourceError>>,
+    _readers: JoinSet<()>,
+}
+
+impl TransactionReader {
+    /// The next batch of any part, `None` after the last.
+    pub async fn next(&mut self) -> Result<Option<Batch>, SourceError> {
+        self.batches.recv().await.transpose()
+    }
+}
+
+impl Source {
+    /// Starts reading `parts` on at most `connections`; each part's rows come in its order.
+    #[must_use]
+    pub fn read(&self, parts: Vec<Part>, connections: usize) -> TransactionReader {
+        let (sender, batches) = mpsc::channel(BATCHES_WAITING);
+        let mut readers = JoinSet::new();
+        let connections = connections.clamp(1, parts.len().max(1));
+        let waiting: Arc<Mutex<VecDeque<_>>> = Arc::new(Mutex::new(parts.into_iter().enumerate().collect()));
+        for _ in 0..connections {
+            let (source, sender, waiting) = (self.clone(), sender.clone(), Arc::clone(&waiting));
+            readers.spawn(async move {
+                loop {
+                    let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                    let Some((index, part)) = next else { return };
+                    if let Err(error) = source.read_part(index, part, &sender).await {
+                        // Nobody is left to hear of it where sending fails.
+                        let _ = sender.send(Err(source.fault("read transactions", error))).await;
+                        return;
+                    }
+                }
+            });
+        }
+        TransactionReader { batches, _readers: readers }
+    }
+
+    async fn read_part(
+        &self,
+        index: usize,
+        part: Part,
+        sender: &mpsc::Sender<Result<Batch, SourceError>>,
+    ) -> Result<(), sqlx::Error> {
+        on_pool!(self, |pool, dialect| {
+            let sql = format!("SELECT {} FROM transactions WHERE {}", dialect.transaction_columns, part.0);
+            let mut found = sqlx::query(AssertSqlSafe(sql)).persistent(false).fetch(pool);
+            let mut rows = Vec::with_capacity(ROWS_PER_BATCH);
+            while let Some(row) = found.try_next().await? {
+                rows.push(row.transaction());
+                if rows.len() == ROWS_PER_BATCH {
+                    let full = std::mem::replace(&mut rows, Vec::with_capacity(ROWS_PER_BATCH));
+                    if sender.send(Ok(Batch { part: index, rows: full })).await.is_err() {
+                        return Ok(());
+                    }
+                }
+            }
+            if !rows.is_empty() {
+                let _ = sender.send(Ok(Batch { part: index, rows })).await;
+            }
+            Ok(())
+        })
+    }
+
+    /// The highest transaction id, if there is any row.
+    pub async fn highest_txn_id(&self) -> Result<Option<TxnId>, SourceError> {
+        let row = on_pool!(self, |pool, dialect| {
+            sqlx::query("SELECT MAX(txn_id) FROM transactions").fetch_one(pool).await.map(|row| row.integer(0))
+        });
+        let highest = row.map_err(|error| self.fault("look for the highest transaction id", error))?;
+        Ok(highest.map(|id| TxnId(id.cast_unsigned())))
+    }
+
+    /// How many rows `transactions` has, about; for choosing between a scan and look-ups.
+    pub async fn customers_count(&self) -> Result<u64, SourceError> {
+        self.count("SELECT COUNT(*) FROM customers").await
+    }
+
+    /// The UTC dates that have transactions up to `last`, with how many each has.
+    pub async fn transactions_by_date(&self, last: TxnId) -> Result<Vec<(NaiveDate, u64)>, SourceError> {
+        let sql = format!(
+            "SELECT CAST(DATE(txn_timestamp) AS CHAR(10)) AS day, COUNT(*) FROM transactions WHERE txn_id <= {last} \
+             GROUP BY day ORDER BY day"
+        );
+        let counted: Vec<(Option<String>, i64)> = on_pool!(self, |pool, dialect| {
+            sqlx::query(AssertSqlSafe(sql))
+                .persistent(false)
+                .fetch(pool)
+                .try_filter_map(|row| async move { Ok(Some((row.text(0), row.integer(1).unwrap_or_default()))) })
+                .try_collect()
+                .await
+        })
+        .map_err(|error| self.fault("count transactions by date", error))?;
+        Ok(counted
+            .into_iter()
+            .filter_map(|(day, rows)| Some((day?.parse().ok()?, u64::try_from(rows).unwrap_or_default())))
+            .collect())
+    }
+
+    /// Which transactions of the database could still bring a lower id to light.
+    pub async fn alive_transactions(&self) -> Result<AliveTransactions, SourceError> {
+        let super::Pool::MySql(pool) = &self.pool else {
+            // SQLite has one writer at a time: what took an id earlier has ended.
+            return Ok(AliveTransactions::None);
+        };
+        let numbers = sqlx::query("SELECT CAST(trx_id AS UNSIGNED) FROM information_schema.innodb_trx").fetch_all(pool).await;
+        let rows = match numbers {
+            Ok(rows) => rows,
+            Err(sqlx::Error::Database(error)) if error.message().contains("PROCESS") => {
+                return Ok(AliveTransactions::Unknown);
+            }
+            Err(error) => return Err(self.fault("ask for running transactions (information_schema.innodb_trx)", error)),
+        };
+        let writing = rows.iter().filter_map(|row| row.integer(0)).map(i64::cast_unsigned).filter(|id| *id < READ_ONLY_TRX);
+        Ok(writing.fold(AliveTransactions::None, |alive, id| match alive {
+            AliveTransactions::Some { oldest, newest } => {
+                AliveTransactions::Some { oldest: oldest.min(id), newest: newest.max(id) }
+            }
+            _ => AliveTransactions::Some { oldest: id, newest: id },
+        }))
+    }
+}
