@@ -15,6 +15,12 @@ pub mod telemetry;
 
 #[cfg(feature = "avro")]
 pub mod avro;
+#[cfg(feature = "source")]
+pub mod batch;
+#[cfg(feature = "source")]
+pub mod examine;
+#[cfg(feature = "source")]
+pub mod increment;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 #[cfg(feature = "lake")]

@@ -8,24 +8,22 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-/// The highest transaction number (`innodb_trx.trx_id`) that was alive at some moment; 0 when none was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct TrxFence(pub u64);
+/// Ids younger than this are never given up: the source's view of its running transactions may be a moment old.
+const SETTLING: Duration = Duration::from_secs(2);
 
-/// The database transactions that are alive at some moment.
+/// A gap this far below the highest id can be given up at first sight, if no transaction was running: none can
+/// have taken so many ids since the source last looked.
+const FAR_BELOW: u64 = 100_000;
+
+/// The database transactions that have written and are still running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AliveTransactions {
+pub enum Running {
     /// The source does not tell (no PROCESS privilege).
     Unknown,
-    /// None that could have taken an id.
+    /// None.
     None,
-    /// Some, numbered from `oldest` to `newest`.
-    Some {
-        /// The lowest number.
-        oldest: u64,
-        /// The highest number.
-        newest: u64,
-    },
+    /// Some; the oldest started then, by the database's clock.
+    Since(DateTime<Utc>),
 }
 
 /// A range of ids that were missing when higher ones were seen.
@@ -35,10 +33,8 @@ pub struct Gap {
     pub first: u64,
     /// Last missing id.
     pub last: u64,
-    /// When it was first seen.
+    /// When it was first seen, by the database's clock.
     pub first_seen: DateTime<Utc>,
-    /// The newest transaction alive then; `None` when the source does not tell.
-    pub fence: Option<TrxFence>,
 }
 
 /// Collects the missing ids of one range while its present ids pass in ascending order.
@@ -74,43 +70,50 @@ impl GapFinder {
     }
 }
 
-/// What a fresh look at an open gap leaves of it.
-#[must_use]
-pub fn remaining(gap: &Gap, missing: &[(u64, u64)]) -> Vec<Gap> {
-    missing.iter().map(|&(first, last)| Gap { first, last, ..gap.clone() }).collect()
-}
-
-impl AliveTransactions {
-    /// The fence of a gap that is seen now.
-    #[must_use]
-    pub fn fence(self) -> Option<TrxFence> {
-        match self {
-            Self::Unknown => None,
-            Self::None => Some(TrxFence(0)),
-            Self::Some { newest, .. } => Some(TrxFence(newest)),
-        }
-    }
-}
-
 impl Gap {
     /// How many ids are missing.
     #[must_use]
     pub fn ids(&self) -> u64 {
-        self.last - self.first + 1
+        (self.last - self.first).saturating_add(1)
+    }
+
+    /// What is left of the gap when only `missing` is missing still (ascending ranges).
+    #[must_use]
+    pub fn remaining(&self, missing: &[(u64, u64)]) -> Vec<Self> {
+        let from = missing.partition_point(|&(_, last)| last < self.first);
+        missing[from..]
+            .iter()
+            .take_while(|&&(first, _)| first <= self.last)
+            .map(|&(first, last)| Self {
+                first: first.max(self.first),
+                last: last.min(self.last),
+                ..self.clone()
+            })
+            .collect()
     }
 
     /// Whether the gap can no longer fill.
     ///
-    /// `alive` was asked **before** the ids were looked for again in vain: then a transaction that had taken one
-    /// of them has ended without it, unless it was alive at first sight and still is. Where the source does not
-    /// tell, a gap is given up when it is older than `grace`.
+    /// `running` was asked **before** the ids were looked for again in vain. A transaction that had taken one of
+    /// them was running when the gap was first seen; if none that old still is, it has ended without them.
+    /// Where the source does not tell, a gap is given up when it is older than `grace`.
     #[must_use]
-    pub fn settled(&self, alive: AliveTransactions, now: DateTime<Utc>, grace: Duration) -> bool {
-        match (self.fence, alive) {
-            (Some(_), AliveTransactions::None) => true,
-            (Some(TrxFence(newest_then)), AliveTransactions::Some { oldest, .. }) => oldest > newest_then,
-            _ => (now - self.first_seen).to_std().is_ok_and(|age| age > grace),
+    pub fn settled(&self, running: Running, now: DateTime<Utc>, grace: Duration) -> bool {
+        let age = (now - self.first_seen).to_std().unwrap_or_default();
+        match running {
+            Running::Unknown => age > grace,
+            Running::None => age >= SETTLING,
+            Running::Since(oldest) => age >= SETTLING && oldest > self.first_seen,
         }
+    }
+
+    /// Whether a gap that is seen for the first time can be given up at once.
+    ///
+    /// `highest` was read first, then `running`, then the ids: a transaction that started later than that took
+    /// ids above `highest`.
+    #[must_use]
+    pub fn settled_at_first_sight(&self, running: Running, highest: u64) -> bool {
+        running == Running::None && self.last < highest.saturating_sub(FAR_BELOW)
     }
 }
 
@@ -132,12 +135,11 @@ pub fn joined(mut ranges: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::BTreeSet;
 
     const GRACE: Duration = Duration::from_secs(600);
 
-    fn gap(fence: Option<u64>) -> Gap {
-        Gap { first: 5, last: 7, first_seen: DateTime::UNIX_EPOCH, fence: fence.map(TrxFence) }
+    fn gap() -> Gap {
+        Gap { first: 5, last: 7, first_seen: after(100) }
     }
 
     fn after(seconds: u64) -> DateTime<Utc> {
@@ -190,36 +192,34 @@ mod tests {
     }
 
     #[test]
-    fn a_partly_filled_gap_keeps_its_age_and_fence() {
-        let left = remaining(&gap(Some(9)), &[(5, 5), (7, 7)]);
-        let ids: BTreeSet<u64> = left.iter().map(|gap| gap.first).collect();
-        assert_eq!(ids, BTreeSet::from([5, 7]));
-        assert!(
-            left.iter().all(|gap| gap.fence == Some(TrxFence(9)) && gap.first_seen == DateTime::UNIX_EPOCH)
-        );
+    fn a_partly_filled_gap_keeps_its_age() {
+        let left = gap().remaining(&[(1, 2), (4, 5), (7, 9), (12, 13)]);
+        assert_eq!(left, [Gap { last: 5, ..gap() }, Gap { first: 7, ..gap() }]);
+        assert!(gap().remaining(&[(1, 4), (8, 9)]).is_empty());
     }
 
     #[test]
-    fn a_gap_is_settled_when_no_transaction_of_its_time_is_alive() {
-        let still = AliveTransactions::Some { oldest: 9, newest: 20 };
-        let newer = AliveTransactions::Some { oldest: 10, newest: 20 };
+    fn a_gap_is_settled_when_no_transaction_of_its_time_is_running() {
         assert!(
-            !gap(Some(9)).settled(still, after(100_000), GRACE),
-            "one of its time is alive, however long"
+            !gap().settled(Running::Since(after(100)), after(100_000), GRACE),
+            "one as old runs, however long"
         );
-        assert!(gap(Some(9)).settled(newer, after(1), GRACE));
-        assert!(gap(Some(9)).settled(AliveTransactions::None, after(1), GRACE));
+        assert!(gap().settled(Running::Since(after(101)), after(102), GRACE));
+        assert!(gap().settled(Running::None, after(102), GRACE));
+        assert!(!gap().settled(Running::None, after(101), GRACE), "too young to tell");
     }
 
     #[test]
     fn without_the_privilege_a_gap_is_settled_by_age() {
-        for (fence, alive) in [
-            (None, AliveTransactions::Unknown),
-            (Some(3), AliveTransactions::Unknown),
-            (None, AliveTransactions::None),
-        ] {
-            assert!(!gap(fence).settled(alive, after(600), GRACE));
-            assert!(gap(fence).settled(alive, after(601), GRACE));
-        }
+        assert!(!gap().settled(Running::Unknown, after(700), GRACE));
+        assert!(gap().settled(Running::Unknown, after(701), GRACE));
+    }
+
+    #[test]
+    fn a_gap_far_below_is_settled_at_first_sight_only_if_nothing_runs() {
+        assert!(gap().settled_at_first_sight(Running::None, 200_000));
+        assert!(!gap().settled_at_first_sight(Running::None, 100_007));
+        assert!(!gap().settled_at_first_sight(Running::Unknown, 200_000));
+        assert!(!gap().settled_at_first_sight(Running::Since(after(1_000)), 200_000));
     }
 }

@@ -34,7 +34,7 @@ impl Backoff {
 impl Default for Backoff {
     /// 100 ms doubling to 5 s, for a minute.
     fn default() -> Self {
-        Self::new(Duration::from_millis(100), Duration::from_secs(5), Duration::from_secs(60))
+        Self::new(Duration::from_millis(100), Duration::from_secs(5), Duration::from_mins(1))
     }
 }
 

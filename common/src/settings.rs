@@ -18,6 +18,12 @@ impl SecretUrl {
         &self.0
     }
 
+    /// The path of a file, which may have blanks and the like.
+    #[must_use]
+    pub fn file_path(&self) -> String {
+        percent_decoded(self.0.path())
+    }
+
     /// The scheme, which chooses the driver.
     #[must_use]
     pub fn scheme(&self) -> &str {
@@ -127,10 +133,10 @@ impl FromStr for ProfilesUrl {
     }
 }
 
-/// `%40` and its like in a user name or password.
+/// `%40` and its like in a user name, password or path.
 fn percent_decoded(text: &str) -> String {
-    // A form decodes `+` as a blank; in a user name it stands for itself.
-    let pair = format!("v={}", text.replace('+', "%2B"));
+    // A form decodes `+` as a blank; here it stands for itself, as `&` does.
+    let pair = format!("v={}", text.replace('+', "%2B").replace('&', "%26"));
     url::form_urlencoded::parse(pair.as_bytes())
         .next()
         .map_or_else(String::new, |(_, value)| value.into_owned())
@@ -277,6 +283,12 @@ mod tests {
         ] {
             assert!(bad.parse::<ProfilesUrl>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_files_path_is_decoded() {
+        let url: SecretUrl = "sqlite:///tmp/my shop/a%2Bb+c&d.db".parse().unwrap();
+        assert_eq!(url.file_path(), "/tmp/my shop/a+b+c&d.db");
     }
 
     #[test]

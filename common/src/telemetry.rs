@@ -64,9 +64,9 @@ pub fn init(args: &TelemetryArgs) -> Result<(), TelemetryError> {
     let mut handle = RECORDER.lock().unwrap_or_else(PoisonError::into_inner);
     let (recorder, listener) =
         builder().and_then(|builder| builder.with_http_listener(address).build()).map_err(|e| failed(&e))?;
-    let recorded = recorder.handle();
+    let collected = recorder.handle();
     metrics::set_global_recorder(recorder).map_err(|e| failed(&e))?;
-    *handle = Some(recorded);
+    *handle = Some(collected);
     tokio::spawn(listener);
     Ok(())
 }

@@ -65,6 +65,15 @@ pub struct Staged {
     pub parts: Vec<String>,
 }
 
+/// Something staged that was neither published nor aborted yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upload {
+    /// Where it was to be.
+    pub path: String,
+    /// As in [`Staged::upload`].
+    pub id: String,
+}
+
 /// A lake that is open. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Lake {
@@ -186,6 +195,26 @@ impl Lake {
         }
     }
 
+    /// Everything that is staged for paths below `folder`.
+    ///
+    /// To throw away what a dead writer left, list first, then make sure that it is dead (a lock, a fence), then
+    /// abort what was listed: what is staged later may be a later writer's.
+    pub async fn uploads(&self, folder: &str) -> Result<Vec<Upload>, LakeError> {
+        let uploads = match &self.store {
+            Store::S3(s3) => s3.uploads(folder).await?,
+            Store::Dir(dir) => dir.uploads(folder).await?,
+        };
+        Ok(uploads.into_iter().map(|(path, id)| Upload { path, id }).collect())
+    }
+
+    /// Throws one of [`Lake::uploads`] away; it need not exist any more.
+    pub async fn abort_upload(&self, upload: &Upload) -> Result<(), LakeError> {
+        match &self.store {
+            Store::S3(s3) => s3.abort(&upload.path, &upload.id).await,
+            Store::Dir(dir) => dir.abort(&upload.id).await,
+        }
+    }
+
     /// Throws away what was staged for paths that `abandoned` tells and is not among `keep`; returns how many.
     ///
     /// Only the one writer of those paths may call this.
@@ -195,17 +224,10 @@ impl Lake {
         abandoned: impl Fn(&str) -> bool + Send,
         keep: &[Staged],
     ) -> Result<usize, LakeError> {
-        let uploads = match &self.store {
-            Store::S3(s3) => s3.uploads(folder).await?,
-            Store::Dir(dir) => dir.uploads(folder).await?,
-        };
         let mut aborted = 0;
-        for (path, upload) in uploads {
-            if abandoned(&path) && !keep.iter().any(|staged| staged.upload == upload) {
-                match &self.store {
-                    Store::S3(s3) => s3.abort(&path, &upload).await?,
-                    Store::Dir(dir) => dir.abort(&upload).await?,
-                }
+        for upload in self.uploads(folder).await? {
+            if abandoned(&upload.path) && !keep.iter().any(|staged| staged.upload == upload.id) {
+                self.abort_upload(&upload).await?;
                 aborted += 1;
             }
         }

@@ -22,7 +22,7 @@ impl Sqlite {
     pub(super) async fn open(url: &SecretUrl) -> Result<Self, ProfilesError> {
         let place = url.to_string();
         let options = SqliteConnectOptions::new()
-            .filename(url.expose().path())
+            .filename(url.file_path())
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .busy_timeout(Duration::from_secs(30));

@@ -56,6 +56,12 @@ impl Catalog {
         self.products.get(&id)
     }
 
+    /// Transaction ids that several rows have.
+    #[must_use]
+    pub fn duplicate_transactions(&self) -> &HashSet<TxnId> {
+        &self.duplicate_transactions
+    }
+
     /// A category's name by its index. Indexes are in the order of the names.
     #[must_use]
     pub fn category(&self, index: u32) -> &str {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Exit, JobError, RunReport, RunStatus, Shutdown, Stopwatch};
+use super::{Exit, JobError, RunReport, Shutdown, Stopwatch};
 use crate::settings::{OutputFormat, RunArgs};
 
 /// Runs `job` once, or with `--every` again and again until `shutdown`, and prints each report.
@@ -18,7 +18,13 @@ pub async fn repeat<E: JobError>(
         let watch = Stopwatch::start();
         let (mut report, result) = job().await;
         report.duration_ms = watch.elapsed_ms();
-        let exit = settle(&mut report, &result);
+        let exit = match &result {
+            Ok(()) => Exit::Done,
+            Err(error) => {
+                report.end_with(error);
+                if error.interrupted() { Exit::Done } else { error.exit() }
+            }
+        };
         observe(&report, exit);
         print(&report, args.output);
         let Some(every) = args.every else { return exit };
@@ -30,31 +36,6 @@ pub async fn repeat<E: JobError>(
             return Exit::Done;
         }
     }
-}
-
-fn settle<E: JobError>(report: &mut RunReport, result: &Result<(), E>) -> Exit {
-    let Err(error) = result else { return Exit::Done };
-    report.error = Some(chain(error));
-    if error.interrupted() {
-        report.status = RunStatus::Idle;
-        return Exit::Done;
-    }
-    report.status = if error.exit() == Exit::Refused { RunStatus::Refused } else { RunStatus::Failed };
-    error.exit()
-}
-
-/// The error and what caused it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 fn observe(report: &RunReport, exit: Exit) {
@@ -83,7 +64,7 @@ fn print(report: &RunReport, format: OutputFormat) {
     match format {
         OutputFormat::Text => println!("{report}"),
         OutputFormat::Json => {
-            println!("{}", serde_json::to_string(report).expect("a report has only string keys"))
+            println!("{}", serde_json::to_string(report).expect("a report has only string keys"));
         }
         OutputFormat::None => {}
     }

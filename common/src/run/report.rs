@@ -7,6 +7,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::{Exit, JobError};
+
 /// How many reports of a job are kept.
 pub const HISTORY_KEPT: u32 = 1_000;
 
@@ -78,12 +80,36 @@ impl RunReport {
         }
     }
 
+    /// Notes how an error ended the run.
+    pub fn end_with(&mut self, error: &dyn JobError) {
+        self.error = Some(error_chain(error));
+        self.status = match error.exit() {
+            _ if error.interrupted() => RunStatus::Idle,
+            Exit::Refused => RunStatus::Refused,
+            _ => RunStatus::Failed,
+        };
+    }
+
     /// Sets one of the job's own fields.
     #[must_use]
     pub fn with(mut self, field: &str, value: impl Into<Value>) -> Self {
         self.job.insert(field.to_owned(), value.into());
         self
     }
+}
+
+/// The error and what caused it, in one line.
+fn error_chain(error: &dyn JobError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
 }
 
 impl fmt::Display for RunReport {

@@ -1,11 +1,14 @@
 //! Offsets, gaps and run history: what a job remembers between runs.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use sqlx::{AssertSqlSafe, QueryBuilder, Row};
 
 use super::decode::SourceRow;
+use super::quarantine::{QuarantinedKey, conditions};
 use super::{Lease, Source, SourceError, on_pool};
-use crate::offsets::{Gap, TrxFence};
+use crate::offsets::Gap;
 use crate::run::{HISTORY_KEPT, RunReport};
 use crate::schema::TxnId;
 
@@ -57,6 +60,8 @@ pub struct Commit<'a> {
     pub watermark: TxnId,
     /// Every gap that is open now.
     pub gaps: &'a [Gap],
+    /// Keys that leave quarantine, now that the results hold them.
+    pub corrected: &'a HashSet<QuarantinedKey>,
     /// The run's report, for the history.
     pub report: &'a RunReport,
 }
@@ -70,7 +75,10 @@ impl Source {
                 return Ok(());
             }
             for create in dialect.own_tables {
-                sqlx::query(*create).execute(pool).await.map_err(|error| self.fault("make the etl_ tables", error))?;
+                sqlx::query(*create)
+                    .execute(pool)
+                    .await
+                    .map_err(|error| self.fault("make the etl_ tables", error))?;
             }
             Ok(())
         })
@@ -91,20 +99,23 @@ impl Source {
     /// The gaps that were open after the last run, ascending.
     pub async fn gaps(&self, job: Job) -> Result<Vec<Gap>, SourceError> {
         let found = on_pool!(self, |pool, dialect| {
-            sqlx::query("SELECT first_id, last_id, first_seen, newest_trx FROM etl_gaps WHERE pipeline = ? ORDER BY first_id")
-                .bind(job.letter())
-                .fetch_all(pool)
-                .await
-                .map(|rows| rows.iter().filter_map(gap).collect())
+            sqlx::query(
+                "SELECT first_id, last_id, first_seen FROM etl_gaps WHERE pipeline = ? ORDER BY first_id",
+            )
+            .bind(job.letter())
+            .fetch_all(pool)
+            .await
+            .map(|rows| rows.iter().filter_map(gap).collect())
         });
         found.map_err(|error| self.fault("read the gaps", error))
     }
 
-    /// Moves the offset, replaces the gaps and adds to the history, all or nothing, if `lease` still holds.
+    /// Moves the offset, replaces the gaps, ends quarantines and adds to the history, all or nothing, if `lease` still holds.
     pub async fn commit(&self, job: Job, lease: &Lease, commit: &Commit<'_>) -> Result<(), SourceError> {
         let (table, column) = job.offsets_table();
         on_pool!(self, |pool, dialect| {
-            let mut transaction = pool.begin_with(dialect.begin).await.map_err(|e| self.fault("commit", e))?;
+            let mut transaction =
+                pool.begin_with(dialect.begin).await.map_err(|e| self.fault("commit", e))?;
             let renewal = lease.renewal(dialect);
             let held = sqlx::query(AssertSqlSafe(renewal)).execute(&mut *transaction).await;
             if held.map_err(|e| self.fault("check the lease", e))?.rows_affected() != 1 {
@@ -120,30 +131,43 @@ impl Source {
                     .bind(commit.watermark.0.cast_signed())
                     .execute(&mut *transaction)
                     .await?;
-                sqlx::query("DELETE FROM etl_gaps WHERE pipeline = ?").bind(job.letter()).execute(&mut *transaction).await?;
+                sqlx::query("DELETE FROM etl_gaps WHERE pipeline = ?")
+                    .bind(job.letter())
+                    .execute(&mut *transaction)
+                    .await?;
                 for gaps in commit.gaps.chunks(ROWS_PER_INSERT) {
-                    let mut insert = QueryBuilder::new(
-                        "INSERT INTO etl_gaps (pipeline, first_id, last_id, first_seen, newest_trx) ",
-                    );
+                    let mut insert =
+                        QueryBuilder::new("INSERT INTO etl_gaps (pipeline, first_id, last_id, first_seen) ");
                     insert.push_values(gaps, |mut row, gap| {
                         row.push_bind(job.letter())
                             .push_bind(gap.first.cast_signed())
                             .push_bind(gap.last.cast_signed())
-                            .push_bind(for_people(gap.first_seen))
-                            .push_bind(gap.fence.map(|TrxFence(newest)| newest.cast_signed()));
+                            .push_bind(for_people(gap.first_seen));
                     });
                     insert.build().persistent(false).execute(&mut *transaction).await?;
                 }
-                sqlx::query("INSERT INTO etl_run_history (run_id, pipeline, started_at, report) VALUES (?, ?, ?, ?)")
-                    .bind(&commit.report.run_id)
+                let corrected: Vec<QuarantinedKey> = commit.corrected.iter().copied().collect();
+                for condition in conditions(&corrected) {
+                    sqlx::query(AssertSqlSafe(format!(
+                        "DELETE FROM etl_quarantine WHERE pipeline = ? AND {condition}"
+                    )))
+                    .persistent(false)
                     .bind(job.letter())
-                    .bind(for_people(commit.report.started_at))
-                    .bind(serde_json::to_string(commit.report).unwrap_or_default())
                     .execute(&mut *transaction)
                     .await?;
+                }
+                sqlx::query(
+                    "INSERT INTO etl_run_history (run_id, pipeline, started_at, report) VALUES (?, ?, ?, ?)",
+                )
+                .bind(&commit.report.run_id)
+                .bind(job.letter())
+                .bind(for_people(commit.report.started_at))
+                .bind(serde_json::to_string(commit.report).unwrap_or_default())
+                .execute(&mut *transaction)
+                .await?;
                 transaction.commit().await
             };
-            write.await.map_err(|error| self.fault("commit the offset, gaps and history", error))
+            write.await.map_err(|error| self.fault("commit the offset, gaps, quarantine and history", error))
         })
     }
 
@@ -193,7 +217,6 @@ fn gap<R: Row + SourceRow>(row: &R) -> Option<Gap> {
         first: row.integer(0)?.cast_unsigned(),
         last: row.integer(1)?.cast_unsigned(),
         first_seen: row.text(2)?.parse().ok()?,
-        fence: row.integer(3).map(|newest| TrxFence(newest.cast_unsigned())),
     })
 }
 

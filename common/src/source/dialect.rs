@@ -32,7 +32,7 @@ pub(super) static MYSQL: Dialect = Dialect {
         "CREATE TABLE IF NOT EXISTS etl_lease (job VARCHAR(32) PRIMARY KEY, owner VARCHAR(64) NOT NULL, \
          fence BIGINT NOT NULL, expires_at BIGINT NOT NULL)",
         "CREATE TABLE IF NOT EXISTS etl_gaps (pipeline CHAR(1) NOT NULL, first_id BIGINT NOT NULL, \
-         last_id BIGINT NOT NULL, first_seen VARCHAR(32) NOT NULL, newest_trx BIGINT NULL, PRIMARY KEY (pipeline, first_id))",
+         last_id BIGINT NOT NULL, first_seen VARCHAR(32) NOT NULL, PRIMARY KEY (pipeline, first_id))",
         "CREATE TABLE IF NOT EXISTS etl_quarantine (pipeline CHAR(1) NOT NULL, entity VARCHAR(16) NOT NULL, \
          entity_id BIGINT NULL, reasons JSON NOT NULL, detail TEXT NOT NULL, first_seen VARCHAR(32) NOT NULL, \
          last_seen VARCHAR(32) NOT NULL, UNIQUE KEY (pipeline, entity, entity_id)) DEFAULT CHARSET utf8mb4",
@@ -55,7 +55,7 @@ pub(super) static SQLITE: Dialect = Dialect {
         "CREATE TABLE IF NOT EXISTS etl_lease (job TEXT PRIMARY KEY, owner TEXT NOT NULL, fence BIGINT NOT NULL, \
          expires_at BIGINT NOT NULL)",
         "CREATE TABLE IF NOT EXISTS etl_gaps (pipeline TEXT NOT NULL, first_id BIGINT NOT NULL, \
-         last_id BIGINT NOT NULL, first_seen TEXT NOT NULL, newest_trx BIGINT NULL, PRIMARY KEY (pipeline, first_id))",
+         last_id BIGINT NOT NULL, first_seen TEXT NOT NULL, PRIMARY KEY (pipeline, first_id))",
         "CREATE TABLE IF NOT EXISTS etl_quarantine (pipeline TEXT NOT NULL, entity TEXT NOT NULL, entity_id BIGINT NULL, \
          reasons TEXT NOT NULL, detail TEXT NOT NULL, first_seen TEXT NOT NULL, last_seen TEXT NOT NULL, \
          UNIQUE (pipeline, entity, entity_id))",

@@ -68,14 +68,20 @@ fn renewal(dialect: &Dialect, job: Job, fence: i64, ttl: Duration) -> String {
 
 impl Source {
     /// Takes the job's lease for `ttl`, by the database's clock; `None` while another run holds it.
-    pub async fn acquire_lease(&self, job: Job, owner: &str, ttl: Duration) -> Result<Option<Lease>, SourceError> {
+    pub async fn acquire_lease(
+        &self,
+        job: Job,
+        owner: &str,
+        ttl: Duration,
+    ) -> Result<Option<Lease>, SourceError> {
         let taken = on_pool!(self, |pool, dialect| {
             async {
                 // Fails where the row exists, and that is fine.
-                let _ = sqlx::query("INSERT INTO etl_lease (job, owner, fence, expires_at) VALUES (?, '', 0, 0)")
-                    .bind(job.name())
-                    .execute(pool)
-                    .await;
+                let _ =
+                    sqlx::query("INSERT INTO etl_lease (job, owner, fence, expires_at) VALUES (?, '', 0, 0)")
+                        .bind(job.name())
+                        .execute(pool)
+                        .await;
                 let now = dialect.now_micros;
                 let take = format!(
                     "UPDATE etl_lease SET owner = ?, fence = {}(fence + 1, {now}), expires_at = {now} + {} \
@@ -83,7 +89,8 @@ impl Source {
                     dialect.greatest,
                     ttl.as_micros()
                 );
-                let taken = sqlx::query(AssertSqlSafe(take)).bind(owner).bind(job.name()).execute(pool).await?;
+                let taken =
+                    sqlx::query(AssertSqlSafe(take)).bind(owner).bind(job.name()).execute(pool).await?;
                 if taken.rows_affected() != 1 {
                     return Ok(None);
                 }
@@ -127,12 +134,20 @@ impl Source {
 
     /// Fails with [`SourceError::LeaseLost`] when another run has taken over.
     pub async fn check_lease(&self, lease: &Lease) -> Result<(), SourceError> {
-        if self.renew(lease.job, lease.fence, lease.ttl).await? { Ok(()) } else { Err(SourceError::LeaseLost) }
+        if self.renew(lease.job, lease.fence, lease.ttl).await? {
+            Ok(())
+        } else {
+            Err(SourceError::LeaseLost)
+        }
     }
 
     /// Gives the lease back, so that the next run need not wait for its end.
     pub async fn release_lease(&self, lease: Lease) -> Result<(), SourceError> {
-        let sql = format!("UPDATE etl_lease SET expires_at = 0 WHERE job = '{}' AND fence = {}", lease.job.name(), lease.fence);
+        let sql = format!(
+            "UPDATE etl_lease SET expires_at = 0 WHERE job = '{}' AND fence = {}",
+            lease.job.name(),
+            lease.fence
+        );
         drop(lease);
         on_pool!(self, |pool, dialect| sqlx::query(AssertSqlSafe(sql)).execute(pool).await.map(drop))
             .map_err(|error| self.fault("give the lease back", error))

@@ -16,7 +16,9 @@ mod transactions;
 use std::time::Duration;
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 
 pub use bookkeeping::{Commit, Job};
 pub use error::SourceError;
@@ -80,8 +82,11 @@ impl Source {
 }
 
 async fn open_mysql(url: &SecretUrl, place: &str) -> Result<MySqlPool, SourceError> {
-    let options: MySqlConnectOptions =
-        url.expose().as_str().parse().map_err(|error| SourceError::query("read the address", place, error))?;
+    let options: MySqlConnectOptions = url
+        .expose()
+        .as_str()
+        .parse()
+        .map_err(|error| SourceError::query("read the address", place, error))?;
     if options.get_database().is_none_or(str::is_empty) {
         return Err(SourceError::NoDatabase(url.clone()));
     }
@@ -95,7 +100,7 @@ async fn open_mysql(url: &SecretUrl, place: &str) -> Result<MySqlPool, SourceErr
 
 async fn open_sqlite(url: &SecretUrl, place: &str) -> Result<SqlitePool, SourceError> {
     let options = SqliteConnectOptions::new()
-        .filename(url.expose().path())
+        .filename(url.file_path())
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Normal)
         .busy_timeout(Duration::from_secs(30));

@@ -1,6 +1,6 @@
 //! `etl_quarantine`: one row for each key that is in quarantine now.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, QueryBuilder, Row};
@@ -27,37 +27,43 @@ impl Source {
         found.map_err(|error| self.fault("read the quarantine", error))
     }
 
-    /// Puts `entries` in and takes `corrected` out, all or nothing, if `lease` still holds.
+    /// Puts `entries` in, all or nothing, if `lease` still holds. Repeating it changes only `last_seen`.
     ///
-    /// A key that is there already (`known`) keeps its `first_seen`.
-    pub async fn update_quarantine(
+    /// A key that is there already (`known`) keeps its `first_seen`. Keys leave with [`Source::commit`], when the
+    /// results that hold them are written: one that left earlier would be forgotten by a crash in between.
+    pub async fn put_in_quarantine(
         &self,
         job: Job,
         lease: &Lease,
         known: &HashMap<QuarantinedKey, String>,
         entries: &[QuarantineEntry],
-        corrected: &HashSet<QuarantinedKey>,
         now: DateTime<Utc>,
     ) -> Result<(), SourceError> {
-        if entries.is_empty() && corrected.is_empty() {
+        if entries.is_empty() {
             return Ok(());
         }
         let now = for_people(now);
-        let replaced = entries.iter().map(|entry| (entry.entity, entry.id)).filter(|key| known.contains_key(key));
-        let removed: Vec<QuarantinedKey> = replaced.chain(corrected.iter().copied()).collect();
+        let replaced: Vec<QuarantinedKey> = entries
+            .iter()
+            .map(|entry| (entry.entity, entry.id))
+            .filter(|key| known.contains_key(key))
+            .collect();
         on_pool!(self, |pool, dialect| {
-            let mut transaction = pool.begin_with(dialect.begin).await.map_err(|e| self.fault("quarantine rows", e))?;
+            let mut transaction =
+                pool.begin_with(dialect.begin).await.map_err(|e| self.fault("quarantine rows", e))?;
             let held = sqlx::query(AssertSqlSafe(lease.renewal(dialect))).execute(&mut *transaction).await;
             if held.map_err(|e| self.fault("check the lease", e))?.rows_affected() != 1 {
                 return Err(SourceError::LeaseLost);
             }
             let write = async {
-                for condition in conditions(&removed) {
-                    sqlx::query(AssertSqlSafe(format!("DELETE FROM etl_quarantine WHERE pipeline = ? AND {condition}")))
-                        .persistent(false)
-                        .bind(job.letter())
-                        .execute(&mut *transaction)
-                        .await?;
+                for condition in conditions(&replaced) {
+                    sqlx::query(AssertSqlSafe(format!(
+                        "DELETE FROM etl_quarantine WHERE pipeline = ? AND {condition}"
+                    )))
+                    .persistent(false)
+                    .bind(job.letter())
+                    .execute(&mut *transaction)
+                    .await?;
                 }
                 for entries in entries.chunks(ROWS_PER_INSERT) {
                     let mut insert = QueryBuilder::new(
@@ -93,13 +99,14 @@ fn key<R: Row + SourceRow>(row: &R) -> Option<(QuarantinedKey, String)> {
 }
 
 /// Conditions that together match exactly these keys.
-fn conditions(keys: &[QuarantinedKey]) -> Vec<String> {
+pub(super) fn conditions(keys: &[QuarantinedKey]) -> Vec<String> {
     let mut conditions = Vec::new();
     for entity in [Entity::Customer, Entity::Transaction] {
         let ids: Vec<i64> = keys.iter().filter(|key| key.0 == entity).filter_map(|key| key.1).collect();
         let name = entity.name();
         conditions.extend(
-            ids.chunks(KEYS_PER_QUERY).map(|ids| format!("entity = '{name}' AND entity_id IN ({})", list(ids))),
+            ids.chunks(KEYS_PER_QUERY)
+                .map(|ids| format!("entity = '{name}' AND entity_id IN ({})", list(ids))),
         );
         if keys.contains(&(entity, None)) {
             conditions.push(format!("entity = '{name}' AND entity_id IS NULL"));

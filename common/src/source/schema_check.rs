@@ -69,8 +69,10 @@ impl Source {
         let any_type = matches!(self.pool, Pool::Sqlite(_));
         let columns: HashMap<(&str, &str), &Column> =
             found.iter().map(|c| ((c.table.as_str(), c.name.as_str()), c)).collect();
-        let problems: Vec<String> =
-            WANTED.iter().filter_map(|(table, name, types)| problem(&columns, table, name, types, any_type)).collect();
+        let problems: Vec<String> = WANTED
+            .iter()
+            .filter_map(|(table, name, types)| problem(&columns, table, name, types, any_type))
+            .collect();
         if !problems.is_empty() {
             return Err(SourceError::Schema(problems.join("; ")));
         }
@@ -93,7 +95,12 @@ struct Column {
 
 fn column<R: Row + SourceRow>(row: &R) -> Column {
     let text = |index| row.text(index).unwrap_or_default();
-    Column { table: text(0).to_lowercase(), name: text(1).to_lowercase(), kind: text(2).to_lowercase(), key: text(3) }
+    Column {
+        table: text(0).to_lowercase(),
+        name: text(1).to_lowercase(),
+        kind: text(2).to_lowercase(),
+        key: text(3),
+    }
 }
 
 fn problem(
@@ -104,9 +111,13 @@ fn problem(
     any_type: bool,
 ) -> Option<String> {
     match columns.get(&(table, name)) {
-        None if !columns.keys().any(|(found, _)| *found == table) => Some(format!("table {table} is missing")),
+        None if !columns.keys().any(|(found, _)| *found == table) => {
+            Some(format!("table {table} is missing"))
+        }
         None => Some(format!("column {table}.{name} is missing, wanted {}", types.join(" or "))),
         Some(column) if any_type || types.contains(&column.kind.as_str()) => None,
-        Some(column) => Some(format!("column {table}.{name} is {}, wanted {}", column.kind, types.join(" or "))),
+        Some(column) => {
+            Some(format!("column {table}.{name} is {}, wanted {}", column.kind, types.join(" or ")))
+        }
     }
 }

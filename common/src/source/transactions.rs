@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::{Days, NaiveDate};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use futures::TryStreamExt;
 use sqlx::AssertSqlSafe;
 use tokio::sync::mpsc;
@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::decode::SourceRow;
 use super::tables::{KEYS_PER_QUERY, list};
 use super::{Source, SourceError, on_pool};
-use crate::offsets::AliveTransactions;
+use crate::offsets::Running;
 use crate::partitioning::IdRange;
 use crate::schema::{CustomerId, Transaction, TxnId};
 
@@ -21,6 +21,9 @@ const ROWS_PER_BATCH: usize = 2_048;
 
 /// Batches that wait for the reader's owner.
 const BATCHES_WAITING: usize = 4;
+
+/// Ranges in one query.
+const RANGES_PER_QUERY: usize = 100;
 
 /// `innodb_trx` numbers transactions that have only read with addresses above this.
 const READ_ONLY_TRX: u64 = 1 << 48;
@@ -38,10 +41,25 @@ impl Part {
         Self(format!("txn_id >= {start} AND txn_id {until} {end} ORDER BY txn_id"))
     }
 
+    /// Several short ranges of ids, ascending; a part holds a hundred.
+    #[must_use]
+    pub fn id_ranges(ranges: &[(u64, u64)]) -> Vec<Self> {
+        ranges
+            .chunks(RANGES_PER_QUERY)
+            .map(|ranges| {
+                let any: Vec<String> =
+                    ranges.iter().map(|(first, last)| format!("txn_id BETWEEN {first} AND {last}")).collect();
+                Self(format!("({}) ORDER BY txn_id", any.join(" OR ")))
+            })
+            .collect()
+    }
+
     /// Single ids, ascending; a part a thousand.
     #[must_use]
     pub fn single_ids(ids: &[TxnId]) -> Vec<Self> {
-        ids.chunks(KEYS_PER_QUERY).map(|ids| Self(format!("txn_id IN ({}) ORDER BY txn_id", list(ids)))).collect()
+        ids.chunks(KEYS_PER_QUERY)
+            .map(|ids| Self(format!("txn_id IN ({}) ORDER BY txn_id", list(ids))))
+            .collect()
     }
 
     /// All transactions of these customers up to `last`; a part a thousand customers.
@@ -137,15 +155,13 @@ impl Source {
     /// The highest transaction id, if there is any row.
     pub async fn highest_txn_id(&self) -> Result<Option<TxnId>, SourceError> {
         let row = on_pool!(self, |pool, dialect| {
-            sqlx::query("SELECT MAX(txn_id) FROM transactions").fetch_one(pool).await.map(|row| row.integer(0))
+            sqlx::query("SELECT MAX(txn_id) FROM transactions")
+                .fetch_one(pool)
+                .await
+                .map(|row| row.integer(0))
         });
         let highest = row.map_err(|error| self.fault("look for the highest transaction id", error))?;
         Ok(highest.map(|id| TxnId(id.cast_unsigned())))
-    }
-
-    /// How many rows `transactions` has, about; for choosing between a scan and look-ups.
-    pub async fn customers_count(&self) -> Result<u64, SourceError> {
-        self.count("SELECT COUNT(*) FROM customers").await
     }
 
     /// The UTC dates that have transactions up to `last`, with how many each has.
@@ -158,7 +174,9 @@ impl Source {
             sqlx::query(AssertSqlSafe(sql))
                 .persistent(false)
                 .fetch(pool)
-                .try_filter_map(|row| async move { Ok(Some((row.text(0), row.integer(1).unwrap_or_default()))) })
+                .try_filter_map(
+                    |row| async move { Ok(Some((row.text(0), row.integer(1).unwrap_or_default()))) },
+                )
                 .try_collect()
                 .await
         })
@@ -169,26 +187,33 @@ impl Source {
             .collect())
     }
 
-    /// Which transactions of the database could still bring a lower id to light.
-    pub async fn alive_transactions(&self) -> Result<AliveTransactions, SourceError> {
+    /// Which of the database's transactions could still bring a lower id to light, and its clock.
+    pub async fn running_transactions(&self) -> Result<(Running, DateTime<Utc>), SourceError> {
         let super::Pool::MySql(pool) = &self.pool else {
             // SQLite has one writer at a time: what took an id earlier has ended.
-            return Ok(AliveTransactions::None);
+            let row = on_pool!(self, |pool, dialect| {
+                let sql = format!("SELECT {}", dialect.now_micros);
+                sqlx::query(AssertSqlSafe(sql)).fetch_one(pool).await.map(|row| row.integer(0))
+            });
+            let micros = row.map_err(|error| self.fault("read the clock", error))?.unwrap_or_default();
+            return Ok((Running::None, DateTime::from_timestamp_micros(micros).unwrap_or_default()));
         };
-        let numbers = sqlx::query("SELECT CAST(trx_id AS UNSIGNED) FROM information_schema.innodb_trx").fetch_all(pool).await;
-        let rows = match numbers {
-            Ok(rows) => rows,
+        let sql = format!(
+            "SELECT UTC_TIMESTAMP(6), (SELECT MIN(CONVERT_TZ(trx_started, 'SYSTEM', '+00:00'))              FROM information_schema.innodb_trx WHERE CAST(trx_id AS UNSIGNED) < {READ_ONLY_TRX})"
+        );
+        match sqlx::query(AssertSqlSafe(sql)).fetch_one(pool).await {
+            Ok(row) => Ok((
+                row.timestamp(1).map_or(Running::None, Running::Since),
+                row.timestamp(0).unwrap_or_default(),
+            )),
             Err(sqlx::Error::Database(error)) if error.message().contains("PROCESS") => {
-                return Ok(AliveTransactions::Unknown);
+                let row = sqlx::query("SELECT UTC_TIMESTAMP(6)").fetch_one(pool).await;
+                let row = row.map_err(|error| self.fault("read the clock", error))?;
+                Ok((Running::Unknown, row.timestamp(0).unwrap_or_default()))
             }
-            Err(error) => return Err(self.fault("ask for running transactions (information_schema.innodb_trx)", error)),
-        };
-        let writing = rows.iter().filter_map(|row| row.integer(0)).map(i64::cast_unsigned).filter(|id| *id < READ_ONLY_TRX);
-        Ok(writing.fold(AliveTransactions::None, |alive, id| match alive {
-            AliveTransactions::Some { oldest, newest } => {
-                AliveTransactions::Some { oldest: oldest.min(id), newest: newest.max(id) }
+            Err(error) => {
+                Err(self.fault("ask for running transactions (information_schema.innodb_trx)", error))
             }
-            _ => AliveTransactions::Some { oldest: id, newest: id },
-        }))
+        }
     }
 }

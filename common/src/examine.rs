@@ -1,0 +1,122 @@
+//! The first look at an increment: which rows are accepted, which are not, which were mended.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::increment::Increment;
+use crate::quality::{Catalog, Entity, QuarantineEntry, Reasons};
+use crate::schema::{Transaction, TxnId};
+use crate::source::{QuarantinedKey, Source, SourceError, SourceKeys};
+
+/// The fewest new rows over which the share of rejected ones means something.
+const GATE_MIN_ROWS: u64 = 100;
+
+/// What a look at an increment's rows brought.
+#[derive(Debug, Default)]
+pub struct Examined {
+    /// Rows read.
+    pub rows: u64,
+    /// Rows that no earlier run accounted for.
+    pub new_rows: u64,
+    /// New rows that are not accepted.
+    pub new_rejected: u64,
+    /// Every transaction that is not accepted, by id. A recomputation adds those that it meets.
+    pub rejected: BTreeMap<TxnId, QuarantineEntry>,
+    /// Quarantined transactions that are accepted now, or gone.
+    pub corrected: HashSet<QuarantinedKey>,
+    /// The rows without a key, if any.
+    pub without_key: Option<QuarantineEntry>,
+}
+
+/// Too many of the new rows were rejected.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{rejected} of {rows} new transactions were rejected, more than --max-quarantine-ratio {limit} allows; \
+     most frequent: {reasons}. Nothing was written"
+)]
+pub struct TooManyRejected {
+    rejected: u64,
+    rows: u64,
+    limit: f64,
+    reasons: String,
+}
+
+/// Everything a transaction may refer to, and the ids that are not unique.
+pub async fn read_catalog(source: &Source, keys: SourceKeys) -> Result<Catalog, SourceError> {
+    let duplicates = if keys.txn_ids_are_keys { HashSet::new() } else { source.duplicate_txn_ids().await? };
+    let (customers, products) = tokio::try_join!(source.customer_ids(), source.products())?;
+    Ok(Catalog::new(customers, products, duplicates))
+}
+
+/// Reads the rows of `increment`, judges each and passes it on to `each` with its reasons.
+pub async fn examine(
+    source: &Source,
+    keys: SourceKeys,
+    increment: &mut Increment,
+    catalog: &Catalog,
+    (partitions, connections): (u64, usize),
+    judge: impl Fn(&Transaction) -> Reasons,
+    mut each: impl FnMut(&Transaction, Reasons),
+) -> Result<Examined, SourceError> {
+    let mut examined = Examined::default();
+    let parts = increment.parts(partitions, catalog.duplicate_transactions());
+    let mut reader = source.read(parts, connections);
+    while let Some(batch) = reader.next().await? {
+        increment.observe(&batch);
+        for row in &batch.rows {
+            let (reasons, new) = (judge(row), increment.is_new(row.txn_id));
+            examined.rows += 1;
+            examined.new_rows += u64::from(new);
+            if !reasons.is_empty() {
+                examined.new_rejected += u64::from(new);
+                examined.rejected.insert(row.txn_id, QuarantineEntry::transaction(row, reasons));
+            }
+            each(row, reasons);
+        }
+    }
+    let known = increment.quarantined.keys().filter(|(entity, id)| *entity == Entity::Transaction && id.is_some());
+    let mended = known.filter(|(_, id)| id.is_some_and(|id| !examined.rejected.contains_key(&TxnId(id.cast_unsigned()))));
+    examined.corrected = mended.copied().collect();
+    examined.look_for_null_keys(source, keys, increment).await?;
+    Ok(examined)
+}
+
+impl Examined {
+    async fn look_for_null_keys(
+        &mut self,
+        source: &Source,
+        keys: SourceKeys,
+        increment: &Increment,
+    ) -> Result<(), SourceError> {
+        let count = if keys.txn_ids_are_keys { 0 } else { source.transactions_without_key().await? };
+        let key = (Entity::Transaction, None);
+        if count > 0 {
+            self.without_key = Some(QuarantineEntry::null_keys(Entity::Transaction, count));
+        } else if increment.quarantined.contains_key(&key) {
+            self.corrected.insert(key);
+        }
+        Ok(())
+    }
+
+    /// Refuses the batch when more than `limit` of at least 100 new rows were rejected.
+    pub fn gate(&self, limit: f64) -> Result<(), TooManyRejected> {
+        #[allow(clippy::cast_precision_loss)] // a ratio needs no more than 53 bits
+        let ratio = self.new_rejected as f64 / self.new_rows.max(1) as f64;
+        if self.new_rows < GATE_MIN_ROWS || ratio <= limit {
+            return Ok(());
+        }
+        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        for reason in self.rejected.values().flat_map(|entry| entry.reasons.iter()) {
+            *counts.entry(reason.code()).or_default() += 1;
+        }
+        let mut counts: Vec<_> = counts.into_iter().collect();
+        counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let reasons: Vec<String> = counts.iter().take(3).map(|(code, count)| format!("{code} {count}")).collect();
+        Err(TooManyRejected { rejected: self.new_rejected, rows: self.new_rows, limit, reasons: reasons.join(", ") })
+    }
+
+    /// All entries for the quarantine.
+    #[must_use]
+    pub fn entries(&self) -> Vec<QuarantineEntry> {
+        self.rejected.values().cloned().chain(self.without_key.clone()).collect()
+    }
+}
