@@ -2,7 +2,6 @@
 
 use common::avro::RegistryError;
 use common::run::{Exit, JobError};
-use common::settings::SecretUrl;
 use rdkafka::error::KafkaError;
 
 /// Why a subcommand ended early.
@@ -15,7 +14,7 @@ pub enum ProducerError {
     #[error("cannot use {place} as the source: {problem}")]
     Address {
         /// The address without secrets.
-        place: SecretUrl,
+        place: String,
         /// What is wrong with it and what to do.
         problem: String,
     },
@@ -23,7 +22,7 @@ pub enum ProducerError {
     #[error("cannot open the source {place}: {cause}")]
     Connect {
         /// The address without secrets.
-        place: SecretUrl,
+        place: String,
         /// The driver's error.
         cause: sqlx::Error,
     },
@@ -33,7 +32,7 @@ pub enum ProducerError {
         /// What was tried.
         doing: String,
         /// The address without secrets.
-        place: SecretUrl,
+        place: String,
         /// The driver's error.
         cause: sqlx::Error,
     },
@@ -43,18 +42,18 @@ pub enum ProducerError {
         /// The first table found to hold rows.
         table: &'static str,
         /// The address without secrets.
-        place: SecretUrl,
+        place: String,
     },
     /// Two `seed` at once would mix their rows.
     #[error("another seed is at work on {0}; wait for it to end")]
-    SeedRunning(SecretUrl),
+    SeedRunning(String),
     /// `append` found nobody to buy or nothing to sell.
     #[error("{place} has no {table}; run `producer seed` first")]
     Empty {
         /// The table without usable rows.
         table: &'static str,
         /// The address without secrets.
-        place: SecretUrl,
+        place: String,
     },
     /// A price is not an amount of money.
     #[error(
@@ -80,7 +79,7 @@ pub enum ProducerError {
         /// Bootstrap servers.
         brokers: String,
         /// The driver's error.
-        cause: KafkaError,
+        cause: Box<KafkaError>,
     },
     /// A signal came first.
     #[error("stopped by a signal; {0}")]
@@ -93,7 +92,7 @@ impl JobError for ProducerError {
             Self::Settings(_) | Self::Address { .. } | Self::Registry(RegistryError::Address(_)) => {
                 Exit::Usage
             }
-            Self::Kafka { cause: KafkaError::ClientConfig(..), .. } => Exit::Usage,
+            Self::Kafka { cause, .. } if matches!(**cause, KafkaError::ClientConfig(..)) => Exit::Usage,
             Self::Interrupted(_) => Exit::Done,
             _ => Exit::Failed,
         }

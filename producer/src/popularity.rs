@@ -27,7 +27,7 @@ impl Popularity {
         let cumulative: Vec<u64> = cumulative.collect();
         let n = n as u64;
         // A stride without a common divisor visits everyone once: the popular are spread over the ids.
-        let stride = (n * 618 / 1_000 + 1..).find(|stride| gcd(*stride, n) == 1).unwrap_or(1);
+        let stride = (n * 618 / 1_000 + 1..=n).find(|stride| gcd(*stride, n) == 1).unwrap_or(1);
         Self { cumulative, stride }
     }
 

@@ -55,10 +55,8 @@ impl Count {
         {
             self.said = self.watch.elapsed();
             let per_second = per_second(self.done, self.said);
-            match self.total {
-                Some(total) => tracing::info!("{} of {total} {}, {per_second}/s", self.done, self.what),
-                None => tracing::info!("{} {}, {per_second}/s", self.done, self.what),
-            }
+            let of_total = self.total.map_or_else(String::new, |total| format!(" of {total}"));
+            tracing::info!("{}{of_total} {}, {per_second}/s", self.done, self.what);
         }
     }
 }

@@ -1,4 +1,5 @@
 //! `seed` and `append` on a real SQLite file.
+#![allow(clippy::unwrap_used)] // in what tests share, too, it fails the test
 
 use chrono::{DateTime, Utc};
 use clap::Parser;
@@ -143,6 +144,17 @@ async fn rows_are_replaced_only_on_demand_and_then_with_all_that_depends_on_them
         .await
         .unwrap();
     assert_eq!(left, ["etlish"]);
+}
+
+#[tokio::test]
+async fn both_can_be_spawned() {
+    let dir = tempfile::tempdir().unwrap();
+    let (config, more) = (seed_config(&dir, &[]), append_config(&dir));
+    let done = tokio::spawn(async move {
+        seed(&config, &clock(), &Shutdown::manual(), &Progress::Hidden).await?;
+        append(&more, &clock(), &Shutdown::manual()).await
+    });
+    assert_eq!(done.await.unwrap().unwrap().transactions, 60);
 }
 
 #[tokio::test]

@@ -53,12 +53,12 @@ impl Schemas {
     pub(super) async fn register(config: &EventsConfig) -> Result<Self, ProducerError> {
         let registry = Registry::open(&config.registry.registry)?;
         let subject = value_subject(&config.kafka.topic);
-        let id = patiently(async || registry.register(&subject, CUSTOMER_EVENT_SCHEMA).await).await?;
+        let id = register(&registry, &subject, CUSTOMER_EVENT_SCHEMA).await?;
         let event = Registered::new(id, CUSTOMER_EVENT_SCHEMA)?;
         if config.invalid_ratio <= 0.0 {
             return Ok(Self { event, nullable: None, absent: SchemaId(u32::MAX) });
         }
-        let nullable = match patiently(async || registry.register(&subject, NULLABLE_SCHEMA).await).await {
+        let nullable = match register(&registry, &subject, NULLABLE_SCHEMA).await {
             Ok(id) => Some(Registered::new(id, NULLABLE_SCHEMA)?),
             Err(refused @ RegistryError::Refused { .. }) => {
                 tracing::warn!("no events with a null id or type: {refused}");
@@ -73,27 +73,31 @@ impl Schemas {
 /// The highest id that the registry does not have. Registries keep ids in signed integers.
 async fn absent_id(registry: &Registry) -> Result<SchemaId, RegistryError> {
     let mut id = SchemaId(i32::MAX.unsigned_abs());
+    let mut backoff = Backoff::default();
     loop {
-        match patiently(async || registry.schema(id).await).await {
+        match registry.schema(id).await {
             Err(RegistryError::NotFound(_)) => return Ok(id),
-            Err(error) => return Err(error),
+            Err(error) => wait_out(error, &mut backoff).await?,
             Ok(_) => id.0 -= 1,
         }
     }
 }
 
-async fn patiently<T>(mut ask: impl AsyncFnMut() -> Result<T, RegistryError>) -> Result<T, RegistryError> {
+async fn register(registry: &Registry, subject: &str, schema: &str) -> Result<SchemaId, RegistryError> {
     let mut backoff = Backoff::default();
     loop {
-        match ask().await {
-            Err(error) if error.retryable() => match backoff.next_wait() {
-                Some(wait) => {
-                    tracing::warn!("{error}; trying again");
-                    tokio::time::sleep(wait).await;
-                }
-                None => return Err(error),
-            },
-            other => return other,
+        match registry.register(subject, schema).await {
+            Err(error) => wait_out(error, &mut backoff).await?,
+            registered => return registered,
         }
     }
+}
+
+/// Waits before the next attempt; an error that will not pass, or has lasted a minute, comes back.
+async fn wait_out(error: RegistryError, backoff: &mut Backoff) -> Result<(), RegistryError> {
+    let wait = backoff.next_wait().filter(|_| error.retryable());
+    let Some(wait) = wait else { return Err(error) };
+    tracing::warn!("{error}; trying again");
+    tokio::time::sleep(wait).await;
+    Ok(())
 }

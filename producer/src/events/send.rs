@@ -9,6 +9,7 @@ use std::time::Duration;
 use common::kafka::client_config;
 use common::run::{Shutdown, Stopwatch};
 use common::settings::KafkaArgs;
+use metrics::{Counter, counter};
 use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
@@ -45,10 +46,22 @@ const ATTENTION: Duration = Duration::from_millis(100);
 const ROUND: u64 = 1_000;
 
 /// Counts acknowledgements as the client learns of them.
-#[derive(Default)]
 struct Deliveries {
     delivered: AtomicU64,
     first_failure: OnceLock<String>,
+    delivered_total: Counter,
+    failed_total: Counter,
+}
+
+impl Deliveries {
+    fn none_yet() -> Self {
+        Self {
+            delivered: AtomicU64::new(0),
+            first_failure: OnceLock::new(),
+            delivered_total: counter!("tributary_events_produced_total", "result" => "delivered"),
+            failed_total: counter!("tributary_events_produced_total", "result" => "failed"),
+        }
+    }
 }
 
 impl ClientContext for Deliveries {
@@ -64,9 +77,11 @@ impl ProducerContext for Deliveries {
         match result {
             Ok(_) => {
                 self.delivered.fetch_add(1, Ordering::Relaxed);
+                self.delivered_total.increment(1);
             }
             Err((error, _)) => {
                 self.first_failure.get_or_init(|| error.to_string());
+                self.failed_total.increment(1);
             }
         }
     }
@@ -88,10 +103,10 @@ impl Sender {
         let failed = |doing: &str, cause| ProducerError::Kafka {
             doing: doing.to_owned(),
             brokers: kafka.brokers.clone(),
-            cause,
+            cause: Box::new(cause),
         };
         let producer: BaseProducer<Deliveries> = client_config(kafka, &DEFAULTS)
-            .create_with_context(Deliveries::default())
+            .create_with_context(Deliveries::none_yet())
             .map_err(|cause| failed("setting up the client (--kafka-config?)", cause))?;
         producer
             .client()
@@ -147,7 +162,11 @@ impl Sender {
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => return Ok(()),
                 Err((cause, _)) => {
                     let doing = format!("sending to {} after {} records", self.topic, self.sent);
-                    return Err(ProducerError::Kafka { doing, brokers: self.brokers.clone(), cause });
+                    return Err(ProducerError::Kafka {
+                        doing,
+                        brokers: self.brokers.clone(),
+                        cause: Box::new(cause),
+                    });
                 }
             }
         }

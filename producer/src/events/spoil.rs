@@ -28,7 +28,7 @@ pub(super) fn odd(kind: Kind, event: &mut CustomerEvent, rng: &mut impl Rng) {
         Kind::OddNegativeProduct => event.product_id = Some(-rng.random_range(1..=1_000)),
         Kind::OddNoProduct => event.product_id = None,
         Kind::OddBadTimestamp => {
-            BAD_TIMESTAMPS[rng.random_range(0..BAD_TIMESTAMPS.len())].clone_into(&mut event.event_timestamp)
+            BAD_TIMESTAMPS[rng.random_range(0..BAD_TIMESTAMPS.len())].clone_into(&mut event.event_timestamp);
         }
         Kind::OddEmptyTimestamp => event.event_timestamp.clear(),
         Kind::EventIdEmpty => event.event_id.clear(),

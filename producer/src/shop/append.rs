@@ -74,7 +74,7 @@ async fn read_shop(db: &mut Database) -> Result<Shop, ProducerError> {
     let there = |table: &str| standing.iter().any(|name| name == table);
     for table in ["customers", "products", "transactions"] {
         if !there(table) {
-            return Err(ProducerError::Empty { table, place: db.place().clone() });
+            return Err(ProducerError::Empty { table, place: db.place().to_owned() });
         }
     }
     let customers: Vec<(i32,)> =
@@ -87,7 +87,7 @@ async fn read_shop(db: &mut Database) -> Result<Shop, ProducerError> {
         .await?;
     for (table, is_empty) in [("customers", customers.is_empty()), ("products", prices.is_empty())] {
         if is_empty {
-            return Err(ProducerError::Empty { table, place: db.place().clone() });
+            return Err(ProducerError::Empty { table, place: db.place().to_owned() });
         }
     }
     let prices = prices

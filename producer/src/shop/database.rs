@@ -3,14 +3,14 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use common::settings::{SecretUrl, SourceArgs};
+use common::settings::SourceArgs;
 use sqlx::mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlRow};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, FromRow, MySqlConnection, SqliteConnection};
 
 use crate::error::ProducerError;
 
-/// `MySQL`'s "Unknown database".
+/// MySQL's "Unknown database".
 const UNKNOWN_DATABASE: u16 = 1049;
 
 /// How long to wait for a pipeline that is writing to the same SQLite file.
@@ -27,7 +27,7 @@ pub(super) enum Missing {
 
 /// One connection to the source. Dropping it rolls back what is not committed.
 pub(super) struct Database {
-    place: SecretUrl,
+    place: String,
     pub(super) connection: Connection,
 }
 
@@ -42,13 +42,13 @@ pub(super) enum Connection {
 impl Database {
     /// Connects; sessions are in UTC.
     pub(super) async fn open(source: &SourceArgs, missing: Missing) -> Result<Self, ProducerError> {
-        let place = source.source.clone();
+        let (url, place) = (&source.source, source.source.to_string());
         let unusable =
             |problem: &str| ProducerError::Address { place: place.clone(), problem: problem.to_owned() };
-        let connection = match place.scheme() {
+        let connection = match url.scheme() {
             "mysql" => {
                 // The driver sets time_zone = '+00:00' by itself.
-                let options = MySqlConnectOptions::from_url(place.expose())
+                let options = MySqlConnectOptions::from_url(url.expose())
                     .map_err(|error| unusable(&format!("{error}")))?;
                 let database = options
                     .get_database()
@@ -61,7 +61,7 @@ impl Database {
                 }
             }
             "sqlite" => {
-                let options = SqliteConnectOptions::from_str(place.expose().as_str())
+                let options = SqliteConnectOptions::from_str(url.expose().as_str())
                     .map_err(|error| unusable(&format!("{error}")))?
                     .create_if_missing(missing == Missing::Create)
                     .journal_mode(SqliteJournalMode::Wal)
@@ -78,7 +78,7 @@ impl Database {
     }
 
     /// Where it is, without secrets.
-    pub(super) fn place(&self) -> &SecretUrl {
+    pub(super) fn place(&self) -> &str {
         &self.place
     }
 

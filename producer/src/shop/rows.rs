@@ -184,7 +184,9 @@ mod tests {
         let seed = SeedValue(42);
         seed.customers(2, "2020-01-01".parse().unwrap()).for_each(|row| row.write(&mut sql));
         seed.products(2).for_each(|row| row.write(&mut sql));
-        purchases(42, 3).iter().for_each(|row| row.write(&mut sql));
+        for row in purchases(42, 3) {
+            row.write(&mut sql);
+        }
         assert_eq!(sql.replace(")(", ")\n("), PINNED.trim());
     }
 

@@ -6,7 +6,7 @@ use crate::error::ProducerError;
 /// In the order in which they can be dropped.
 const TABLES: [&str; 5] = ["transactions", "customers", "products", "profile_offsets", "txn_summary_offsets"];
 
-/// Tables of `MySQL` are filled under this prefix and renamed at the end, so that a seed that was killed leaves
+/// Tables of MySQL are filled under this prefix and renamed at the end, so that a seed that was killed leaves
 /// nothing behind that looks whole. SQLite has a transaction for that.
 const MYSQL_STAGING: &str = "seeding_";
 
@@ -26,7 +26,7 @@ CREATE TABLE seeding_txn_summary_offsets (source VARCHAR(128) PRIMARY KEY, last_
 SET foreign_key_checks = 0, unique_checks = 0;";
 
 /// Indexes built from all rows at once take a fraction of the time of indexes kept row by row. Adding the foreign
-/// keys in place needs foreign_key_checks = 0, renaming what they refer to needs 1.
+/// keys in place needs `foreign_key_checks = 0`, renaming what they refer to needs 1.
 const MYSQL_FINISH: [&str; 3] = [
     "ALTER TABLE seeding_transactions ADD INDEX idx_transactions_customer_id (customer_id),
       ADD INDEX idx_transactions_product_id (product_id), ADD INDEX idx_transactions_txn_timestamp (txn_timestamp),
@@ -65,7 +65,7 @@ pub(super) async fn make(db: &mut Database, replace: bool) -> Result<&'static st
             .pop()
             .unwrap_or_default();
         if held != 0 {
-            return Err(ProducerError::HoldsRows { table, place: db.place().clone() });
+            return Err(ProducerError::HoldsRows { table, place: db.place().to_owned() });
         }
     }
     let pipelines = standing.iter().filter(|name| replace && name.starts_with("etl_"));
@@ -109,7 +109,11 @@ async fn exclude_other_seeds(db: &mut Database) -> Result<(), ProducerError> {
             // Held until the connection ends. Names of locks are limited to 64 characters.
             let sql = "SELECT CAST(GET_LOCK(CONCAT('seed ', LEFT(DATABASE(), 59)), 0) AS SIGNED)";
             let got: Option<(Option<i64>,)> = db.rows("taking the seed's lock", sql).await?.pop();
-            if got == Some((Some(1),)) { Ok(()) } else { Err(ProducerError::SeedRunning(db.place().clone())) }
+            if got == Some((Some(1),)) {
+                Ok(())
+            } else {
+                Err(ProducerError::SeedRunning(db.place().to_owned()))
+            }
         }
         Connection::Sqlite(_) => {
             // Old rows may be broken on purpose; dropping them must not depend on their foreign keys.
