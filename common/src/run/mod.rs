@@ -10,6 +10,6 @@ mod shutdown;
 pub use clock::{Clock, Stopwatch};
 pub use exit::{Exit, JobError};
 pub use fence::WriteFence;
-pub use repeat::repeat;
+pub use repeat::{conclude, repeat};
 pub use report::{HISTORY_KEPT, RunReport, RunStatus, new_run_id};
 pub use shutdown::Shutdown;

@@ -18,15 +18,7 @@ pub async fn repeat<E: JobError>(
         let watch = Stopwatch::start();
         let (mut report, result) = job().await;
         report.duration_ms = watch.elapsed_ms();
-        let exit = match &result {
-            Ok(()) => Exit::Done,
-            Err(error) => {
-                report.end_with(error);
-                if error.interrupted() { Exit::Done } else { error.exit() }
-            }
-        };
-        observe(&report, exit);
-        print(&report, args.output);
+        let exit = conclude(&mut report, &result, args.output);
         let Some(every) = args.every else { return exit };
         if exit == Exit::Usage {
             return exit;
@@ -36,6 +28,20 @@ pub async fn repeat<E: JobError>(
             return Exit::Done;
         }
     }
+}
+
+/// Ends a run: completes the report by its result, counts and prints it, and tells the exit code.
+pub fn conclude<E: JobError>(report: &mut RunReport, result: &Result<(), E>, output: OutputFormat) -> Exit {
+    let exit = match result {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            report.end_with(error);
+            if error.interrupted() { Exit::Done } else { error.exit() }
+        }
+    };
+    observe(report, exit);
+    print(report, output);
+    exit
 }
 
 fn observe(report: &RunReport, exit: Exit) {
