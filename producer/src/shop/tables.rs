@@ -106,8 +106,9 @@ pub(super) async fn finish(db: &mut Database) -> Result<(), ProducerError> {
 async fn exclude_other_seeds(db: &mut Database) -> Result<(), ProducerError> {
     match db.connection {
         Connection::MySql(_) => {
-            // Held until the connection ends. Names of locks are limited to 64 characters.
-            let sql = "SELECT CAST(GET_LOCK(CONCAT('seed ', LEFT(DATABASE(), 59)), 0) AS SIGNED)";
+            // Held until the connection ends, which a server notices late if a seed was killed: hence the 5 s.
+            // Names of locks are limited to 64 characters.
+            let sql = "SELECT CAST(GET_LOCK(CONCAT('seed ', LEFT(DATABASE(), 59)), 5) AS SIGNED)";
             let got: Option<(Option<i64>,)> = db.rows("taking the seed's lock", sql).await?.pop();
             if got == Some((Some(1),)) {
                 Ok(())
