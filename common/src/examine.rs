@@ -73,8 +73,10 @@ pub async fn examine(
             each(row, reasons);
         }
     }
-    let known = increment.quarantined.keys().filter(|(entity, id)| *entity == Entity::Transaction && id.is_some());
-    let mended = known.filter(|(_, id)| id.is_some_and(|id| !examined.rejected.contains_key(&TxnId(id.cast_unsigned()))));
+    let known =
+        increment.quarantined.keys().filter(|(entity, id)| *entity == Entity::Transaction && id.is_some());
+    let mended = known
+        .filter(|(_, id)| id.is_some_and(|id| !examined.rejected.contains_key(&TxnId(id.cast_unsigned()))));
     examined.corrected = mended.copied().collect();
     examined.look_for_null_keys(source, keys, increment).await?;
     Ok(examined)
@@ -110,8 +112,14 @@ impl Examined {
         }
         let mut counts: Vec<_> = counts.into_iter().collect();
         counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        let reasons: Vec<String> = counts.iter().take(3).map(|(code, count)| format!("{code} {count}")).collect();
-        Err(TooManyRejected { rejected: self.new_rejected, rows: self.new_rows, limit, reasons: reasons.join(", ") })
+        let reasons: Vec<String> =
+            counts.iter().take(3).map(|(code, count)| format!("{code} {count}")).collect();
+        Err(TooManyRejected {
+            rejected: self.new_rejected,
+            rows: self.new_rows,
+            limit,
+            reasons: reasons.join(", "),
+        })
     }
 
     /// All entries for the quarantine.

@@ -90,6 +90,12 @@ impl Increment {
         self.watermark == self.highest && self.gaps.is_empty() && self.quarantined.is_empty()
     }
 
+    /// How many gaps were open after the last run.
+    #[must_use]
+    pub fn open_gaps(&self) -> usize {
+        self.gaps.len()
+    }
+
     /// The parts to read: everything, or the new ids, the open gaps and the transactions in quarantine, besides
     /// `suspects`. Each row comes in one part only. Pass every batch to [`Increment::observe`].
     pub fn parts(&mut self, configured_partitions: u64, suspects: &HashSet<TxnId>) -> Vec<Part> {
@@ -101,18 +107,17 @@ impl Increment {
         if !self.everything {
             let gaps: Vec<(u64, u64)> = self.gaps.iter().map(|gap| (gap.first, gap.last)).collect();
             parts.extend(Part::id_ranges(&gaps));
-            parts.extend(Part::single_ids(&self.looked_at_again(suspects, &gaps)));
+            parts.extend(Part::single_ids(&self.looked_at_again(suspects)));
         }
         parts
     }
 
-    fn looked_at_again(&self, suspects: &HashSet<TxnId>, gaps: &[(u64, u64)]) -> Vec<TxnId> {
-        let in_gap = |id: u64| gaps.iter().any(|&(first, last)| (first..=last).contains(&id));
+    fn looked_at_again(&self, suspects: &HashSet<TxnId>) -> Vec<TxnId> {
         let quarantined = self.quarantined.keys().filter(|(entity, _)| *entity == Entity::Transaction);
         let mut ids: Vec<TxnId> = quarantined
             .filter_map(|(_, id)| id.map(|id| TxnId(id.cast_unsigned())))
             .chain(suspects.iter().copied())
-            .filter(|id| *id <= self.watermark && !in_gap(id.0))
+            .filter(|id| *id <= self.watermark && !self.in_gap(*id))
             .collect();
         ids.sort_unstable();
         ids.dedup();
@@ -131,7 +136,13 @@ impl Increment {
     /// Whether `id` was not accounted for by an earlier run.
     #[must_use]
     pub fn is_new(&self, id: TxnId) -> bool {
-        id > self.watermark || self.gaps.iter().any(|gap| (gap.first..=gap.last).contains(&id.0))
+        id > self.watermark || self.in_gap(id)
+    }
+
+    fn in_gap(&self, id: TxnId) -> bool {
+        // Gaps are ascending and do not overlap.
+        let candidate = self.gaps.partition_point(|gap| gap.last < id.0);
+        self.gaps.get(candidate).is_some_and(|gap| gap.first <= id.0)
     }
 
     /// Whether a gap was closed or filled, so that the books change even where no row is new.
@@ -151,9 +162,9 @@ impl Increment {
             let left = if self.everything { gap.remaining(&missing) } else { self.still_missing(gap) };
             for gap in left {
                 if gap.settled(self.running, self.now, grace) {
-                    gaps.settled += 1
+                    gaps.settled += 1;
                 } else {
-                    gaps.open.push(gap)
+                    gaps.open.push(gap);
                 }
             }
         }
@@ -249,6 +260,6 @@ mod tests {
             run.quarantined.insert((Entity::Transaction, Some(id)), String::new());
         }
         run.quarantined.insert((Entity::Customer, Some(8)), String::new());
-        assert_eq!(run.looked_at_again(&HashSet::from([TxnId(9)]), &[(3, 5)]), [TxnId(7), TxnId(9)]);
+        assert_eq!(run.looked_at_again(&HashSet::from([TxnId(9)])), [TxnId(7), TxnId(9)]);
     }
 }

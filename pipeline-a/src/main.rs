@@ -1,1 +1,18 @@
-fn main() {}
+//! Pipeline A's program: settings, logs, run, exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use common::run::{Clock, Exit, Shutdown};
+use pipeline_a::Config;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let config = Config::parse();
+    if let Err(error) = common::telemetry::init(&config.telemetry) {
+        eprintln!("pipeline-a: {error}");
+        return Ok(Exit::Usage.into());
+    }
+    let shutdown = Shutdown::on_signals()?;
+    Ok(pipeline_a::run(&config, &Clock::system(), &shutdown).await.into())
+}

@@ -88,9 +88,15 @@ impl Reasons {
         self.0 == 0
     }
 
+    /// Whether `reason` holds.
+    #[must_use]
+    pub fn contains(self, reason: Reason) -> bool {
+        self.0 & (1 << reason as u16) != 0
+    }
+
     /// The reasons, in the order of their declaration.
     pub fn iter(self) -> impl Iterator<Item = Reason> {
-        Reason::ALL.into_iter().filter(move |reason| self.0 & (1 << *reason as u16) != 0)
+        Reason::ALL.into_iter().filter(move |reason| self.contains(*reason))
     }
 }
 

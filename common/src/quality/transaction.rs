@@ -56,6 +56,12 @@ impl Catalog {
         self.products.get(&id)
     }
 
+    /// How many customers exist.
+    #[must_use]
+    pub fn customers(&self) -> usize {
+        self.customers.len()
+    }
+
     /// Transaction ids that several rows have.
     #[must_use]
     pub fn duplicate_transactions(&self) -> &HashSet<TxnId> {

@@ -13,7 +13,7 @@ use super::decode::SourceRow;
 use super::tables::{KEYS_PER_QUERY, list};
 use super::{Source, SourceError, on_pool};
 use crate::offsets::Running;
-use crate::partitioning::IdRange;
+use crate::partitioning::{IdRange, read_partitions, split_ids};
 use crate::schema::{CustomerId, Transaction, TxnId};
 
 /// Rows in a batch: enough that handing it over costs nothing, few enough that batches in flight stay small.
@@ -39,6 +39,13 @@ impl Part {
         let IdRange { start, end, inclusive } = range;
         let until = if inclusive { "<=" } else { "<" };
         Self(format!("txn_id >= {start} AND txn_id {until} {end} ORDER BY txn_id"))
+    }
+
+    /// All ids up to `last`, in as many parts as a read should have.
+    #[must_use]
+    pub fn all_ids(last: TxnId, configured_partitions: u64) -> Vec<Self> {
+        let ranges = split_ids(1, last.0, read_partitions(last.0, configured_partitions));
+        ranges.into_iter().map(Self::ids).collect()
     }
 
     /// Several short ranges of ids, ascending; a part holds a hundred.

@@ -1,0 +1,67 @@
+//! How a run of pipeline A can end badly.
+
+use common::batch::BatchEnd;
+use common::examine::TooManyRejected;
+use common::increment::IncrementError;
+use common::profiles::ProfilesError;
+use common::run::{Exit, JobError};
+use common::source::SourceError;
+use rust_decimal::Decimal;
+
+/// A run of pipeline A did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Locked, interrupted, or the source failed.
+    #[error(transparent)]
+    Batch(#[from] BatchEnd),
+    /// The offset does not fit the table.
+    #[error(transparent)]
+    Increment(#[from] IncrementError),
+    /// The profile store failed.
+    #[error(transparent)]
+    Profiles(#[from] ProfilesError),
+    /// A quality gate refused the batch.
+    #[error(transparent)]
+    Refused(#[from] TooManyRejected),
+    /// The sums before and after do not agree.
+    #[error(
+        "accepted transactions amount to {accepted}, the profiles made of them to {written}; nothing was written"
+    )]
+    NotConserved {
+        /// Σ amount of the accepted transactions.
+        accepted: Decimal,
+        /// Σ `total_spend` of the profiles, those withheld included.
+        written: Decimal,
+    },
+    /// A customer's sums do not fit their columns.
+    #[error("customer {0} has more transactions or spend than a profile can hold")]
+    Overflow(common::schema::CustomerId),
+}
+
+impl From<SourceError> for Error {
+    fn from(error: SourceError) -> Self {
+        Self::Batch(error.into())
+    }
+}
+
+impl JobError for Error {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Batch(BatchEnd::Locked(_)) => Exit::Locked,
+            Self::Batch(BatchEnd::Interrupted) => Exit::Done,
+            Self::Batch(BatchEnd::Source(error)) | Self::Increment(IncrementError::Source(error)) => {
+                error.exit()
+            }
+            Self::Profiles(ProfilesError::Settings { .. }) => Exit::Usage,
+            Self::Profiles(_) => Exit::Failed,
+            Self::Increment(IncrementError::OffsetBeyondTable { .. })
+            | Self::Refused(_)
+            | Self::NotConserved { .. }
+            | Self::Overflow(_) => Exit::Refused,
+        }
+    }
+
+    fn interrupted(&self) -> bool {
+        matches!(self, Self::Batch(BatchEnd::Interrupted))
+    }
+}

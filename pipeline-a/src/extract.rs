@@ -1,0 +1,153 @@
+//! Reads what has happened, and everything that the affected customers ever bought.
+
+use std::collections::HashSet;
+
+use common::examine::{Examined, examine, read_catalog};
+use common::increment::Increment;
+use common::quality::{Catalog, Entity, QuarantineEntry, Reason, judge_customer, judge_transaction};
+use common::schema::{Customer, CustomerId};
+use common::source::{Part, QuarantinedKey, Source, SourceError, SourceKeys};
+
+use crate::config::Tuning;
+use crate::transform::Tallies;
+
+/// Where more than one in this many customers is affected, a scan is cheaper than looking them up.
+const SCAN_IF_ONE_IN: usize = 4;
+
+/// What a batch has read.
+#[derive(Debug)]
+pub struct Extracted {
+    /// The increment's rows, judged, and what the recomputation found to reject besides.
+    pub examined: Examined,
+    /// Sums by affected customer, of everything they bought.
+    pub tallies: Tallies,
+    /// Customers whose profile is recomputed; `None` for all.
+    pub affected: Option<HashSet<CustomerId>>,
+    /// Every row of the affected customers.
+    pub customers: Vec<Customer>,
+    /// What transactions refer to.
+    pub catalog: Catalog,
+    /// Customers in quarantine that this batch judges again: they leave it, unless they are rejected once more.
+    pub customers_judged: HashSet<QuarantinedKey>,
+    /// The rows of `customers` without a key, if any.
+    pub without_key: Option<QuarantineEntry>,
+    /// Rows read in all.
+    pub rows: u64,
+}
+
+/// Reads the increment; for a first run that is the whole table, and one pass does it.
+pub async fn read(
+    source: &Source,
+    keys: SourceKeys,
+    increment: &mut Increment,
+    tuning: &Tuning,
+) -> Result<Extracted, SourceError> {
+    let catalog = read_catalog(source, keys).await?;
+    let mut customers_judged: HashSet<QuarantinedKey> =
+        increment.quarantined.keys().filter(|(entity, _)| *entity == Entity::Customer).copied().collect();
+    let everything = increment.everything;
+    let mut tallies = Tallies::default();
+    let mut affected = HashSet::new();
+    let reading = (tuning.read_partitions, tuning.read_connections);
+    let mut examined = examine(
+        source,
+        keys,
+        increment,
+        &catalog,
+        reading,
+        |row| judge_transaction(row, &catalog),
+        |row, reasons| {
+            if everything {
+                tallies.count(row, reasons, &catalog);
+            } else if reasons.is_empty() || reasons.contains(Reason::DuplicateId) {
+                // An id that has become ambiguous may have been accepted before.
+                affected.extend(row.customer_id);
+            }
+        },
+    )
+    .await?;
+
+    let mut rows = examined.rows;
+    let customers = if everything {
+        source.all_customers().await?
+    } else {
+        drop_still_bad(source, &mut customers_judged).await?;
+        affected.extend(customers_judged.iter().filter_map(customer_id));
+        rows +=
+            recompute(source, increment, &affected, &catalog, tuning, &mut examined, &mut tallies).await?;
+        source.customers_by_id(&sorted(&affected)).await?
+    };
+    let nulls = if keys.customer_ids_are_keys { 0 } else { source.customers_without_key().await? };
+    Ok(Extracted {
+        examined,
+        tallies,
+        affected: (!everything).then_some(affected),
+        customers,
+        catalog,
+        customers_judged,
+        without_key: (nulls > 0).then(|| QuarantineEntry::null_keys(Entity::Customer, nulls)),
+        rows,
+    })
+}
+
+/// Sums up everything that the affected customers ever bought; returns the rows read.
+async fn recompute(
+    source: &Source,
+    increment: &Increment,
+    affected: &HashSet<CustomerId>,
+    catalog: &Catalog,
+    tuning: &Tuning,
+    examined: &mut Examined,
+    tallies: &mut Tallies,
+) -> Result<u64, SourceError> {
+    if affected.is_empty() {
+        return Ok(0);
+    }
+    let parts = if affected.len().saturating_mul(SCAN_IF_ONE_IN) > catalog.customers() {
+        Part::all_ids(increment.highest, tuning.read_partitions)
+    } else {
+        Part::customers(&sorted(affected), increment.highest)
+    };
+    let mut reader = source.read(parts, tuning.read_connections);
+    let mut rows = 0;
+    while let Some(batch) = reader.next().await? {
+        rows += batch.rows.len() as u64;
+        for row in batch.rows.iter().filter(|row| row.customer_id.is_some_and(|id| affected.contains(&id))) {
+            let reasons = judge_transaction(row, catalog);
+            if !reasons.is_empty() {
+                examined
+                    .rejected
+                    .entry(row.txn_id)
+                    .or_insert_with(|| QuarantineEntry::transaction(row, reasons));
+            }
+            tallies.count(row, reasons, catalog);
+        }
+    }
+    Ok(rows)
+}
+
+/// Leaves the quarantined customers whose row is fine now, or gone.
+async fn drop_still_bad(
+    source: &Source,
+    quarantined: &mut HashSet<QuarantinedKey>,
+) -> Result<(), SourceError> {
+    let ids: HashSet<CustomerId> = quarantined.iter().filter_map(customer_id).collect();
+    let (mut met, mut bad) = (HashSet::new(), HashSet::new());
+    for row in source.customers_by_id(&sorted(&ids)).await? {
+        if !met.insert(row.customer_id) || !judge_customer(&row).0.is_empty() {
+            bad.insert(row.customer_id);
+        }
+    }
+    quarantined.retain(|key| customer_id(key).is_none_or(|id| !bad.contains(&id)));
+    Ok(())
+}
+
+fn customer_id((_, id): &QuarantinedKey) -> Option<CustomerId> {
+    id.and_then(|id| i32::try_from(id).ok()).map(CustomerId)
+}
+
+fn sorted(ids: &HashSet<CustomerId>) -> Vec<CustomerId> {
+    let mut ids: Vec<CustomerId> = ids.iter().copied().collect();
+    ids.sort_unstable();
+    ids
+}
