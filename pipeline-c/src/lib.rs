@@ -1,1 +1,94 @@
-//! Pipeline C: events from Kafka to the lake, exactly once.
+#![doc = include_str!("../README.md")]
+
+mod batch;
+mod config;
+mod decode;
+mod encode;
+mod error;
+mod extract;
+mod history;
+mod ledger;
+mod load;
+mod place;
+mod report;
+mod round;
+mod schemas;
+mod state;
+mod tally;
+mod timestamp;
+mod transform;
+mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::avro::Registry;
+use common::lake::Lake;
+use common::run::{Clock, Exit, Shutdown, new_run_id};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+pub use config::{
+    ByteSize, Config, FlushArgs, GateArgs, OnGap, OnMalformed, OnNewTopic, TailMode,
+};
+pub use error::Error;
+use extract::{Assignment, Shared};
+use history::History;
+use report::Reports;
+use schemas::Schemas;
+
+/// With `--every`, outages are waited for without end.
+const WITHOUT_END: Duration = Duration::from_secs(365 * 24 * 3_600);
+
+/// Moves events from Kafka to the lake: once to the end of the topic, or with `--every` until `shutdown`.
+///
+/// After a failure nothing is lost; a run that stays tries again at the next interval.
+pub async fn run(config: &Config, clock: Clock, shutdown: &Shutdown) -> Exit {
+    let mut reports = Reports::new(&clock, config.run.output);
+    loop {
+        let result = consume(config, &clock, shutdown, &mut reports).await;
+        let exit = reports.conclude(&result).await;
+        let Some(every) = config.run.every else { return exit };
+        // A refused batch would be refused again, and bad settings stay bad.
+        if matches!(exit, Exit::Usage | Exit::Refused)
+            || shutdown.requested()
+            || shutdown.or(tokio::time::sleep(every)).await.is_none()
+        {
+            return exit;
+        }
+    }
+}
+
+/// Consumes until a single run is complete or a signal comes; a run that stays reports each batch.
+async fn consume(config: &Config, clock: &Clock, shutdown: &Shutdown, reports: &mut Reports) -> Result<(), Error> {
+    let lake = Lake::open(&config.lake.lake).await?;
+    reports.keep_in(History::of(lake.clone(), &config.kafka.topic));
+    let patience = if config.run.every.is_some() { WITHOUT_END } else { config.gates.outage_limit };
+    let registry = Registry::open(&config.registry.registry)?;
+    let assignment = Arc::new(Assignment::new(Shared {
+        topic: config.kafka.topic.as_str().into(),
+        config: config.clone(),
+        lake,
+        schemas: Arc::new(Schemas::new(registry, patience)),
+        clock: clock.clone(),
+        owner: new_run_id(),
+        patience,
+        runtime: Handle::current(),
+    }));
+    let (rounds, mut visible) = mpsc::unbounded_channel();
+    let stop = shutdown.clone();
+    let job = tokio::task::spawn_blocking(move || {
+        let consumer = extract::connect(Arc::clone(&assignment))?;
+        let ended = extract::drive(&consumer, &assignment, &stop, &rounds);
+        extract::leave(consumer);
+        ended
+    });
+    // The channel closes when the job ends, after its last batch.
+    while let Some(round) = reports.next(&mut visible, config.run.every).await {
+        reports.add(&round);
+        if config.run.every.is_some() && round.tally.records > 0 {
+            reports.conclude(&Ok(())).await;
+        }
+    }
+    job.await.map_err(|_| Error::Ended("the consumer".to_owned()))?
+}

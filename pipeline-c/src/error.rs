@@ -1,0 +1,165 @@
+//! Why a run ends early, and with which code.
+
+use std::time::Duration;
+
+use common::avro::RegistryError;
+use common::lake::LakeError;
+use common::run::{Exit, JobError};
+use rdkafka::error::KafkaError;
+
+use crate::place::Place;
+
+/// Pipeline C could not go on. Nothing is lost by it: the next run goes on from the last commit.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Kafka refused, or did not answer in time.
+    #[error("cannot {action}: {source}")]
+    Kafka {
+        /// What was tried, on what.
+        action: String,
+        /// librdkafka's answer.
+        source: KafkaError,
+    },
+    /// A setting that librdkafka does not take.
+    #[error("librdkafka does not take these settings: {0}")]
+    Setting(KafkaError),
+    /// There is no such topic.
+    #[error("the topic {topic} does not exist at {brokers}; create it or correct --topic")]
+    NoTopic {
+        /// Its name.
+        topic: String,
+        /// Where it was looked for.
+        brokers: String,
+    },
+    /// The group did not hand out its partitions in time.
+    #[error("the consumer group {group} gave no assignment within {}; does its coordinator answer?", humantime::format_duration(*.waited))]
+    NoAssignment {
+        /// Its name.
+        group: String,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// Nothing arrived although there is something to read.
+    #[error("no record arrived for {}; does Kafka still answer?", humantime::format_duration(*.waited))]
+    Stalled {
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// The lake failed.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// The registry refused, or did not answer for too long.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// Kafka deleted records before they were read.
+    #[error(
+        "{place}: the log starts at offset {log_start}, but {next_offset} is next: {} records were deleted before they were \
+         read; run with --on-gap skip to accept their loss",
+        log_start - next_offset
+    )]
+    Gap {
+        /// Which partition.
+        place: Place,
+        /// The next offset to be read.
+        next_offset: i64,
+        /// The first that there is.
+        log_start: i64,
+    },
+    /// The offset to read next lies beyond the log.
+    #[error(
+        "{place}: the log ends at offset {log_end}, but {next_offset} is next: the topic was deleted and made anew, or \
+         lost records; run with --on-new-topic restart to read it from its beginning"
+    )]
+    NewTopic {
+        /// Which partition.
+        place: Place,
+        /// The next offset to be read.
+        next_offset: i64,
+        /// Where the log ends.
+        log_end: i64,
+    },
+    /// While records were read, Kafka deleted those that come next.
+    #[error("Kafka has deleted records of {topic} that were to be read next; run again to see which")]
+    OutOfRange {
+        /// Which topic.
+        topic: String,
+    },
+    /// The state object cannot be read.
+    #[error(
+        "the state object {path} is damaged: {reason}; restore it from a backup or an earlier version. Without it the \
+         offsets of the files in the lake are not known"
+    )]
+    StateDamaged {
+        /// Where it is.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The state object was written by a newer program.
+    #[error("the state object {path} has version {found}, this program knows version {known}; use the newer pipeline-c")]
+    StateVersion {
+        /// Where it is.
+        path: String,
+        /// Its version.
+        found: u64,
+        /// The version that this program writes.
+        known: u64,
+    },
+    /// Another instance has taken the partition over.
+    #[error(
+        "{place} was taken over by {owner} (epoch {epoch}); nothing more was published. If that happens again, another \
+         group consumes this topic into the same lake"
+    )]
+    Fenced {
+        /// Which partition.
+        place: Place,
+        /// Who has it now.
+        owner: String,
+        /// The epoch it has.
+        epoch: u64,
+    },
+    /// A file is not the one that the state object names.
+    #[error(
+        "{path} is not the file that {place}'s state object names: something else wrote or removed files there, or the \
+         state object was removed. It was left as it is; move it away, or restore it, and run again"
+    )]
+    Foreign {
+        /// Which partition.
+        place: Place,
+        /// Which file.
+        path: String,
+    },
+    /// Too many malformed records.
+    #[error("refused: {malformed} of {records} records are malformed, more than --max-malformed-ratio {limit} allows")]
+    Refused {
+        /// Records in the batch.
+        records: u64,
+        /// Malformed ones among them.
+        malformed: u64,
+        /// The ratio allowed.
+        limit: f64,
+    },
+    /// A part of this program ended when it should not have.
+    #[error("{0} ended unexpectedly; its log tells more")]
+    Ended(String),
+}
+
+impl JobError for Error {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Refused { .. } => Exit::Refused,
+            Self::Fenced { .. } => Exit::Locked,
+            Self::Setting(_)
+            | Self::Lake(LakeError::Address(_))
+            | Self::Registry(RegistryError::Address(_)) => Exit::Usage,
+            _ => Exit::Failed,
+        }
+    }
+}
+
+impl Error {
+    /// A librdkafka call failed.
+    pub fn kafka(action: impl Into<String>) -> impl FnOnce(KafkaError) -> Self {
+        |source| Self::Kafka { action: action.into(), source }
+    }
+}

@@ -1,0 +1,198 @@
+//! Keeps a partition's state object in the lake, by compare-and-swap.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use common::lake::{Expect, Lake, LakeError, Version};
+use common::retry::Backoff;
+use common::run::new_run_id;
+
+use crate::config::{GateArgs, OnGap, OnNewTopic};
+use crate::error::Error;
+use crate::place::Place;
+use crate::state::{Lost, State};
+
+/// How often a claim begins again when another instance claims at the same time.
+const CLAIMS: u32 = 20;
+
+/// The state object as this owner last wrote it. Only one owner's writes succeed.
+#[derive(Debug)]
+pub struct Ledger {
+    lake: Lake,
+    place: Place,
+    state: State,
+    version: Version,
+    patience: Duration,
+}
+
+/// What Kafka holds of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogRange {
+    /// The first offset.
+    pub start: i64,
+    /// The offset behind the last.
+    pub end: i64,
+}
+
+/// Who claims, when, and what it may accept.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim<'a> {
+    /// Name of this instance, for people.
+    pub owner: &'a str,
+    /// The time now.
+    pub at: DateTime<Utc>,
+    /// What to do about gaps and new topics.
+    pub gates: &'a GateArgs,
+    /// How long the lake may be away.
+    pub patience: Duration,
+}
+
+impl Ledger {
+    /// Takes the partition over: whoever had it before is fenced from here on.
+    pub async fn claim(lake: &Lake, place: &Place, log: LogRange, claim: Claim<'_>) -> Result<Self, Error> {
+        let path = place.state_path();
+        let mut lost_to = None;
+        for _ in 0..CLAIMS {
+            let found = read(lake, &path, claim.patience).await?;
+            let (mut state, expect) = match found {
+                Some((state, version)) => (placed(state, place, log, claim)?, Expect::Version(version)),
+                None => (State::fresh(place, log.start, claim.at), Expect::Absent),
+            };
+            state.epoch += 1;
+            claim.owner.clone_into(&mut state.owner);
+            state.commit = new_run_id();
+            state.committed_at = claim.at;
+            match swap(lake, place, &state, &expect, claim.patience).await {
+                Ok(version) => {
+                    let (lake, place) = (lake.clone(), place.clone());
+                    return Ok(Self { lake, place, state, version, patience: claim.patience });
+                }
+                Err(error @ Error::Fenced { .. }) => lost_to = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(lost_to.expect("each attempt but a lost one returned"))
+    }
+
+    /// The state as it stands in the lake, but for what is published and not committed yet.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Notes what is true already and is written with the next commit.
+    pub fn state_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+
+    /// How long the lake may be away from here on.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
+    /// Replaces the state. [`Error::Fenced`] when another instance was first: nothing of `next` happened.
+    /// With any other error it may have happened or may yet: only reading the object again can tell.
+    pub async fn commit(&mut self, mut next: State, at: DateTime<Utc>) -> Result<(), Error> {
+        next.committed_at = at;
+        let expect = Expect::Version(self.version.clone());
+        self.version = swap(&self.lake, &self.place, &next, &expect, self.patience).await?;
+        self.state = next;
+        Ok(())
+    }
+
+    /// The owner's state now: this one's, or that of whoever has taken over.
+    pub async fn read_again(&self) -> Result<Option<State>, Error> {
+        Ok(read(&self.lake, &self.place.state_path(), self.patience).await?.map(|(state, _)| state))
+    }
+
+    /// [`Error::Fenced`] when another instance has taken over.
+    pub async fn check_owner(&self) -> Result<(), Error> {
+        match self.read_again().await? {
+            Some(now) if now.commit == self.state.commit => Ok(()),
+            now => Err(fenced(&self.place, now.as_ref())),
+        }
+    }
+}
+
+/// The state to go on from, where the log still holds what comes next.
+fn placed(mut state: State, place: &Place, log: LogRange, claim: Claim<'_>) -> Result<State, Error> {
+    let next_offset = state.next_offset;
+    if next_offset > log.end {
+        if claim.gates.on_new_topic == OnNewTopic::Stop {
+            return Err(Error::NewTopic { place: place.clone(), next_offset, log_end: log.end });
+        }
+        tracing::warn!(%place, next_offset, log_end = log.end, "the topic is another one: reading it from its beginning");
+        // Pending files of the old topic are published as ever, and with the next commit its tails are closed.
+        state.generation += 1;
+        state.next_offset = log.start;
+    } else if next_offset < log.start {
+        if claim.gates.on_gap == OnGap::Stop {
+            return Err(Error::Gap { place: place.clone(), next_offset, log_start: log.start });
+        }
+        tracing::warn!(%place, from = next_offset, to = log.start, "records were deleted before they were read: skipped");
+        state.lost.push(Lost { from: next_offset, to: log.start, at: claim.at });
+        state.next_offset = log.start;
+    }
+    Ok(state)
+}
+
+async fn read(lake: &Lake, path: &str, patience: Duration) -> Result<Option<(State, Version)>, Error> {
+    let mut backoff = backoff(patience);
+    loop {
+        match lake.get(path).await {
+            Ok(None) => return Ok(None),
+            Ok(Some((json, version))) => return Ok(Some((State::parse(path, &json)?, version))),
+            Err(error) => wait_or(error, &mut backoff).await?,
+        }
+    }
+}
+
+/// Writes `next` where `expect` holds, exactly once whatever answer is lost.
+///
+/// A write whose answer was lost may be repeated: it names what it replaces, so at most one of the attempts
+/// happens, and the commit's name tells whether one did.
+async fn swap(lake: &Lake, place: &Place, next: &State, expect: &Expect, patience: Duration) -> Result<Version, Error> {
+    let path = place.state_path();
+    let mut backoff = backoff(patience);
+    loop {
+        let error = match lake.put(&path, next.to_json().into(), expect).await {
+            Ok(version) => return Ok(version),
+            Err(error @ (LakeError::Conflict(_) | LakeError::Unavailable { .. })) => error,
+            Err(error) => return Err(error.into()),
+        };
+        match read(lake, &path, patience).await? {
+            Some((now, version)) if now.commit == next.commit => return Ok(version),
+            now if is_expected(now.as_ref().map(|(_, version)| version), expect) => {}
+            now => return Err(fenced(place, now.as_ref().map(|(state, _)| state))),
+        }
+        wait_or(LakeError::Unavailable { action: format!("replace {path}"), reason: error.to_string() }, &mut backoff)
+            .await?;
+    }
+}
+
+fn is_expected(now: Option<&Version>, expect: &Expect) -> bool {
+    match expect {
+        Expect::Any => true,
+        Expect::Absent => now.is_none(),
+        Expect::Version(version) => now == Some(version),
+    }
+}
+
+fn fenced(place: &Place, now: Option<&State>) -> Error {
+    let owner = now.map_or_else(|| "someone who removed the state object".to_owned(), |state| state.owner.clone());
+    Error::Fenced { place: place.clone(), owner, epoch: now.map_or(0, |state| state.epoch) }
+}
+
+/// The waits of one lake operation.
+pub fn backoff(patience: Duration) -> Backoff {
+    Backoff::new(Duration::from_millis(100), Duration::from_secs(5), patience)
+}
+
+/// Waits before the next attempt, or gives up with the error.
+pub async fn wait_or(error: LakeError, backoff: &mut Backoff) -> Result<(), Error> {
+    let Some(wait) = error.retryable().then(|| backoff.next_wait()).flatten() else { return Err(error.into()) };
+    metrics::counter!("tributary_lake_outages_total").increment(1);
+    tracing::warn!(%error, "waiting for the lake");
+    tokio::time::sleep(wait).await;
+    Ok(())
+}

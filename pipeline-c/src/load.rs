@@ -1,0 +1,240 @@
+//! The only place that writes data: stage, commit, publish.
+//!
+//! | killed | what stands | what the next owner does |
+//! |---|---|---|
+//! | while staging | uploads that nobody can see | throws them away, reads the records again |
+//! | after staging, before the commit | the same | the same |
+//! | in the commit, answer lost | the old or the new state, nothing between | reads it: goes on from what it says |
+//! | after the commit, before or while publishing | a state that names what is pending | publishes it |
+//! | after publishing | the same state, all visible | publishes it again, which changes nothing |
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use common::lake::{EVENTS, EVENTS_MALFORMED, Expect, Lake, LakeError, ObjectMeta, Upload};
+use common::run::new_run_id;
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::batch::Output;
+use crate::encode::{self, Label};
+use crate::error::Error;
+use crate::ledger::{Claim, Ledger, LogRange, backoff, wait_or};
+use crate::place::Place;
+use crate::state::{DataFile, Pending, State, Tail, TailRule};
+
+/// Files of a partition that are written at once. Each waits mostly for the store, and holds a row group.
+const FILES_AT_ONCE: usize = 8;
+
+/// Writes one partition's rows. At most one loader of a partition can commit: the one that claimed it last.
+#[derive(Debug)]
+pub struct Loader {
+    lake: Lake,
+    place: Place,
+    ledger: Ledger,
+    rule: TailRule,
+    patience: Duration,
+}
+
+/// Files that are durable, but belong to no state yet.
+#[derive(Debug)]
+#[must_use = "what is staged is thrown away unless it is committed"]
+pub struct StagedFiles {
+    commit: String,
+    files: Vec<Pending>,
+}
+
+/// Uploads of any partition that were begun and not completed, before `Loader::claim`.
+///
+/// They must be listed before the claim: what is staged later may be another, later owner's.
+pub async fn unfinished_uploads(lake: &Lake) -> Result<Vec<Upload>, LakeError> {
+    let mut uploads = lake.uploads(EVENTS).await?;
+    uploads.extend(lake.uploads(EVENTS_MALFORMED).await?);
+    Ok(uploads)
+}
+
+impl Loader {
+    /// Takes the partition over, throws away what the owner before it left unfinished, and publishes what it
+    /// had committed. `uploads` were listed before.
+    pub async fn claim(
+        lake: Lake,
+        place: Place,
+        log: LogRange,
+        claim: Claim<'_>,
+        rule: TailRule,
+        uploads: &[Upload],
+    ) -> Result<Self, Error> {
+        let ledger = Ledger::claim(&lake, &place, log, claim).await?;
+        let mut loader = Self { lake, place, ledger, rule, patience: claim.patience };
+        let pending = &loader.ledger.state().pending;
+        for upload in uploads.iter().filter(|upload| loader.place.owns(&upload.path)) {
+            if !pending.iter().any(|file| file.staged.upload == upload.id) {
+                tracing::info!(path = upload.path, "throwing away an unfinished file");
+                loader.lake.abort_upload(upload).await?;
+            }
+        }
+        loader.publish().await?;
+        Ok(loader)
+    }
+
+    /// The same loader, but for how long it waits for the lake from here on.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self.ledger.set_patience(patience);
+        self
+    }
+
+    /// Where to go on.
+    #[must_use]
+    pub fn next_offset(&self) -> i64 {
+        self.ledger.state().next_offset
+    }
+
+    /// Which partition.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Writes the rows where nobody sees them.
+    pub async fn stage(&mut self, outputs: &[Output]) -> Result<StagedFiles, Error> {
+        self.publish().await?;
+        let rule = self.rule;
+        self.ledger.state_mut().settle(rule);
+        let commit = new_run_id();
+        let files: Vec<_> = stream::iter(outputs)
+            .map(|output| self.stage_file(output, &commit))
+            .buffer_unordered(FILES_AT_ONCE)
+            .try_collect()
+            .await?;
+        Ok(StagedFiles { commit, files })
+    }
+
+    async fn stage_file(&self, output: &Output, commit: &str) -> Result<Pending, Error> {
+        let mut tail = self.ledger.state().open_tail(output.stream, output.date).cloned();
+        let mut backoff = backoff(self.patience);
+        loop {
+            match self.try_stage_file(tail.as_ref(), output, commit).await {
+                Ok(pending) => return Ok(pending),
+                Err(LakeError::Changed(path)) => {
+                    self.ledger.check_owner().await?;
+                    if self.lake.head(&path).await?.is_some() {
+                        return Err(Error::Foreign { place: self.place.clone(), path });
+                    }
+                    tracing::warn!(path, "this file was removed from the lake; its date gets a new one");
+                    tail = None;
+                }
+                Err(error @ LakeError::Refused { .. }) => {
+                    // A new owner throws the uploads of the old one away.
+                    self.ledger.check_owner().await?;
+                    return Err(error.into());
+                }
+                Err(error) => wait_or(error, &mut backoff).await?,
+            }
+        }
+    }
+
+    async fn try_stage_file(&self, tail: Option<&Tail>, output: &Output, commit: &str) -> Result<Pending, LakeError> {
+        let state = self.ledger.state();
+        let (path, expect, first_offset) = match tail {
+            Some(Tail { file, object }) => {
+                (file.path.clone(), Expect::Version(object.clone()), file.first_offset)
+            }
+            None => {
+                let first = output.first_offset;
+                (self.place.file_path(output.stream, output.date, first, state.generation), Expect::Absent, first)
+            }
+        };
+        let label = Label { place: &self.place, first_offset, last_offset: output.last_offset, commit };
+        let old = tail.map(|Tail { file, object }| {
+            self.lake.file(ObjectMeta { path: file.path.clone(), size: file.bytes, version: object.clone() })
+        });
+        let to = self.lake.stage(&path, commit).await?;
+        let (staged, rows) = encode::write(old, output, label, to, &path).await?;
+        let expected = tail.map_or(0, |tail| tail.file.rows) + output.rows.num_rows() as u64;
+        if rows != expected {
+            let reason = format!("{expected} rows were to be in its replacement, {rows} are");
+            return Err(LakeError::Damaged { path, reason });
+        }
+        let file = DataFile {
+            path,
+            stream: output.stream,
+            date: output.date,
+            first_offset,
+            last_offset: output.last_offset,
+            rows,
+            bytes: staged.size,
+            flush: state.flush + 1,
+            generation: state.generation,
+        };
+        Ok(Pending { file, staged, expect, published: None })
+    }
+
+    /// Makes the files part of the state, together with the next offset. From here on they are not lost.
+    pub async fn commit(&mut self, staged: StagedFiles, next_offset: i64, at: DateTime<Utc>) -> Result<(), Error> {
+        let current = self.ledger.state();
+        let next = State {
+            commit: staged.commit,
+            flush: current.flush + 1,
+            next_offset,
+            pending: staged.files.clone(),
+            ..current.clone()
+        };
+        let committed = self.ledger.commit(next, at).await;
+        if let Err(Error::Fenced { .. }) = &committed {
+            self.throw_away(&staged.files).await;
+        }
+        committed
+    }
+
+    /// Makes all that is committed visible. Repeating it changes nothing.
+    pub async fn publish(&mut self) -> Result<(), Error> {
+        let pending = &self.ledger.state().pending;
+        let published: Vec<_> = stream::iter(pending.iter().enumerate().filter(|(_, file)| file.published.is_none()))
+            .map(async |(index, file)| Ok::<_, Error>((index, self.publish_file(file).await?)))
+            .buffer_unordered(FILES_AT_ONCE)
+            .try_collect()
+            .await?;
+        for (index, version) in published {
+            self.ledger.state_mut().pending[index].published = Some(version);
+        }
+        Ok(())
+    }
+
+    async fn publish_file(&self, pending: &Pending) -> Result<common::lake::Version, Error> {
+        let mut backoff = backoff(self.patience);
+        loop {
+            match self.lake.publish(&pending.staged, &pending.expect).await {
+                Ok(version) => return Ok(version),
+                Err(LakeError::Conflict(path)) => {
+                    self.ledger.check_owner().await?;
+                    return Err(Error::Foreign { place: self.place.clone(), path });
+                }
+                Err(error) => wait_or(error, &mut backoff).await?,
+            }
+        }
+    }
+
+    /// Writes down that everything is visible, so that the next owner has nothing to publish. Only saves time.
+    pub async fn settle(&mut self, at: DateTime<Utc>) -> Result<(), Error> {
+        let mut next = self.ledger.state().clone();
+        if next.pending.is_empty() || next.unpublished() {
+            return Ok(());
+        }
+        next.settle(self.rule);
+        next.commit = new_run_id();
+        self.ledger.commit(next, at).await
+    }
+
+    /// Whatever is not in the new owner's state: our own commit may have happened before it took over.
+    async fn throw_away(&self, files: &[Pending]) {
+        let Ok(now) = self.ledger.read_again().await else { return };
+        let kept: Arc<[Pending]> = now.map(|state| state.pending).unwrap_or_default().into();
+        for file in files.iter().filter(|file| !kept.iter().any(|kept| kept.staged.upload == file.staged.upload)) {
+            if let Err(error) = self.lake.abort(&file.staged).await {
+                tracing::debug!(%error, "an unfinished file is left for the next owner to throw away");
+            }
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! A partition's state object: which records are in which files. Pure; `ledger` keeps it in the lake.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use common::lake::{Expect, Staged, Version};
+use serde::{Deserialize, Serialize};
+
+use crate::config::TailMode;
+use crate::error::Error;
+use crate::place::{PartitionId, Place, Stream};
+
+/// Version of the state object's form.
+pub const STATE_VERSION: u64 = 1;
+
+/// Open tails that are remembered, the latest. Older dates that still get a row get a new file for it.
+const MOST_TAILS: usize = 256;
+
+/// The state object of one partition.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Form of this object.
+    pub version: u64,
+    /// The topic's name.
+    pub topic: String,
+    /// The partition's number.
+    pub partition: PartitionId,
+    /// How often the topic was made anew.
+    #[serde(default)]
+    pub generation: u32,
+    /// Counts the owners: who holds a lower one is fenced.
+    pub epoch: u64,
+    /// The owner, for people.
+    pub owner: String,
+    /// Unique for each content of this object, so that a write whose answer was lost can be told.
+    pub commit: String,
+    /// When this content was written.
+    pub committed_at: DateTime<Utc>,
+    /// Counts the flushes.
+    pub flush: u64,
+    /// Every record below it is in a file that is visible or pending, or in `lost`.
+    pub next_offset: i64,
+    /// Offsets that Kafka deleted before they were read, and that were given up.
+    #[serde(default)]
+    pub lost: Vec<Lost>,
+    /// Newest files of their dates, to be rewritten by the next rows of these dates.
+    pub tails: Vec<Tail>,
+    /// Files that were staged and belong to this content: they are published by whoever reads it.
+    pub pending: Vec<Pending>,
+}
+
+/// Offsets from `from` to before `to` that were given up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// First offset.
+    pub from: i64,
+    /// The first offset behind them.
+    pub to: i64,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// A data file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataFile {
+    /// Path in the lake.
+    pub path: String,
+    /// Which output.
+    pub stream: Stream,
+    /// Which date's folder.
+    pub date: NaiveDate,
+    /// Offset of its first record; the name holds it.
+    pub first_offset: i64,
+    /// Offset of its last record.
+    pub last_offset: i64,
+    /// Rows in it.
+    pub rows: u64,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// The flush that wrote it last.
+    pub flush: u64,
+    /// The topic's generation whose records it holds.
+    #[serde(default)]
+    pub generation: u32,
+}
+
+/// A visible file that may be rewritten.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tail {
+    /// The file.
+    #[serde(flatten)]
+    pub file: DataFile,
+    /// Its content.
+    pub object: Version,
+}
+
+/// A file that is to become visible.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// The file.
+    #[serde(flatten)]
+    pub file: DataFile,
+    /// What was staged for it.
+    pub staged: Staged,
+    /// What it replaces.
+    pub expect: Expect,
+    /// Its content once it is visible. Known only then, so it is written with the next commit.
+    #[serde(skip)]
+    pub published: Option<Version>,
+}
+
+/// Which files stay open for rewriting.
+#[derive(Debug, Clone, Copy)]
+pub struct TailRule {
+    /// Whether any does.
+    pub mode: TailMode,
+    /// A file of this size is sealed.
+    pub target_bytes: u64,
+}
+
+impl State {
+    /// The state of a partition that was never read.
+    #[must_use]
+    pub fn fresh(place: &Place, next_offset: i64, at: DateTime<Utc>) -> Self {
+        Self {
+            version: STATE_VERSION,
+            topic: place.topic.to_string(),
+            partition: place.partition,
+            generation: 0,
+            epoch: 0,
+            owner: String::new(),
+            commit: String::new(),
+            committed_at: at,
+            flush: 0,
+            next_offset,
+            lost: Vec::new(),
+            tails: Vec::new(),
+            pending: Vec::new(),
+        }
+    }
+
+    /// Reads a state object; `path` is for messages.
+    pub fn parse(path: &str, json: &[u8]) -> Result<Self, Error> {
+        #[derive(Deserialize)]
+        struct Form {
+            version: u64,
+        }
+        let damaged = |error: serde_json::Error| Error::StateDamaged { path: path.to_owned(), reason: error.to_string() };
+        let Form { version } = serde_json::from_slice(json).map_err(damaged)?;
+        if version != STATE_VERSION {
+            return Err(Error::StateVersion { path: path.to_owned(), found: version, known: STATE_VERSION });
+        }
+        serde_json::from_slice(json).map_err(damaged)
+    }
+
+    /// The object's content.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a state has only string keys")
+    }
+
+    /// The file that new rows of this date are to be added to.
+    #[must_use]
+    pub fn open_tail(&self, stream: Stream, date: NaiveDate) -> Option<&Tail> {
+        self.tails.iter().find(|tail| tail.file.stream == stream && tail.file.date == date)
+    }
+
+    /// Whether something is not visible yet.
+    #[must_use]
+    pub fn unpublished(&self) -> bool {
+        self.pending.iter().any(|pending| pending.published.is_none())
+    }
+
+    /// What is pending becomes tails, when all of it is visible; the content is committed later.
+    pub fn settle(&mut self, rule: TailRule) {
+        debug_assert!(!self.unpublished(), "only visible files become tails");
+        for Pending { file, published, .. } in std::mem::take(&mut self.pending) {
+            self.tails.retain(|tail| (tail.file.stream, tail.file.date) != (file.stream, file.date));
+            if let Some(object) = published {
+                self.tails.push(Tail { file, object });
+            }
+        }
+        let generation = self.generation;
+        self.tails.retain(|Tail { file, .. }| {
+            rule.mode == TailMode::Rewrite && file.bytes < rule.target_bytes && file.generation == generation
+        });
+        // The latest stay; among equals the order is that of their files, so that the object is the same each time.
+        self.tails.sort_by(|a, b| b.file.flush.cmp(&a.file.flush).then_with(|| a.file.path.cmp(&b.file.path)));
+        self.tails.truncate(MOST_TAILS);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::DateTime;
+
+    fn file(day: u32, first_offset: i64, bytes: u64, flush: u64) -> DataFile {
+        let date = NaiveDate::from_ymd_opt(2026, 1, 1).unwrap() + chrono::Days::new(u64::from(day));
+        let path = format!("events/event_date={date}/t-0-{first_offset:020}.parquet");
+        let (stream, last_offset) = (Stream::Events, first_offset);
+        DataFile { path, stream, date, first_offset, last_offset, rows: 1, bytes, flush, generation: 0 }
+    }
+
+    fn pending(file: DataFile, published: Option<&str>) -> Pending {
+        let staged = Staged {
+            path: file.path.clone(),
+            commit: "c".into(),
+            size: file.bytes,
+            upload: "u".into(),
+            parts: vec!["\"e\"".into()],
+        };
+        let published = published.map(|v| Version(v.into()));
+        Pending { file, staged, expect: Expect::Version(Version("v0".into())), published }
+    }
+
+    fn state() -> State {
+        let place = Place { topic: "t".into(), partition: PartitionId(0) };
+        State::fresh(&place, 5, DateTime::UNIX_EPOCH)
+    }
+
+    const RULE: TailRule = TailRule { mode: TailMode::Rewrite, target_bytes: 100 };
+
+    #[test]
+    fn a_state_reads_back_as_it_was_written() {
+        let mut state = state();
+        state.lost.push(Lost { from: 1, to: 3, at: DateTime::UNIX_EPOCH });
+        state.tails.push(Tail { file: file(1, 3, 10, 1), object: Version("v".into()) });
+        state.pending.push(pending(file(2, 4, 10, 1), None));
+        assert_eq!(State::parse("p", &state.to_json()).unwrap(), state);
+    }
+
+    #[test]
+    fn a_damaged_or_newer_state_is_refused_with_what_to_do() {
+        let newer = br#"{"version":2,"something":"else"}"#;
+        assert!(matches!(State::parse("p", newer), Err(Error::StateVersion { found: 2, .. })));
+        for damaged in [&b""[..], b"{", b"[]", br#"{"version":1}"#, br#"{"version":"1"}"#] {
+            assert!(matches!(State::parse("p", damaged), Err(Error::StateDamaged { .. })));
+        }
+    }
+
+    #[test]
+    fn a_published_file_becomes_its_dates_tail_until_it_has_the_target_size() {
+        let mut state = state();
+        state.tails.push(Tail { file: file(1, 0, 10, 1), object: Version("v0".into()) });
+        state.tails.push(Tail { file: file(2, 1, 10, 1), object: Version("v0".into()) });
+        state.pending = vec![pending(file(1, 0, 99, 2), Some("v1")), pending(file(3, 7, 100, 2), Some("v1"))];
+        state.settle(RULE);
+        let found: Vec<_> = state.tails.iter().map(|tail| (tail.file.first_offset, tail.object.0.as_str())).collect();
+        assert_eq!(found, [(0, "v1"), (1, "v0")]);
+        assert!(state.pending.is_empty());
+        let mut appending = state.clone();
+        appending.settle(TailRule { mode: TailMode::Append, ..RULE });
+        assert!(appending.tails.is_empty());
+        state.generation = 1;
+        state.settle(RULE);
+        assert!(state.tails.is_empty(), "an old topic's files take no rows of the new one");
+    }
+
+    #[test]
+    fn the_tails_that_were_not_touched_for_longest_are_forgotten_first() {
+        let mut state = state();
+        for day in 0..300 {
+            let flush = u64::from(day);
+            state.tails.push(Tail { file: file(day, 0, 10, flush), object: Version("v".into()) });
+        }
+        state.settle(RULE);
+        assert_eq!(state.tails.len(), MOST_TAILS);
+        assert!(state.tails.iter().all(|tail| tail.file.flush >= 44));
+    }
+}
