@@ -40,7 +40,7 @@ pub(super) enum Connection {
 }
 
 impl Database {
-    /// Connects; sessions are in UTC.
+    /// Connects; sessions are in UTC. Statements are long and slow on purpose: the driver need not log them.
     pub(super) async fn open(source: &SourceArgs, missing: Missing) -> Result<Self, ProducerError> {
         let (url, place) = (&source.source, source.source.to_string());
         let unusable =
@@ -53,7 +53,7 @@ impl Database {
                 let database = options
                     .get_database()
                     .ok_or_else(|| unusable("add the database's name: mysql://host/db"))?;
-                match options.connect().await {
+                match options.clone().disable_statement_logging().connect().await {
                     Err(error) if is_unknown_database(&error) => {
                         return Err(unusable(&format!("there is no database {database}; create it first")));
                     }
@@ -66,7 +66,8 @@ impl Database {
                     .create_if_missing(missing == Missing::Create)
                     .journal_mode(SqliteJournalMode::Wal)
                     .synchronous(SqliteSynchronous::Normal)
-                    .busy_timeout(BUSY_TIMEOUT);
+                    .busy_timeout(BUSY_TIMEOUT)
+                    .disable_statement_logging();
                 options.connect().await.map(|connection| Connection::Sqlite(Box::new(connection)))
             }
             _ => return Err(unusable("it must be mysql://user:pw@host:port/db or sqlite:///abs/file.db")),
