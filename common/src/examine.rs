@@ -122,6 +122,13 @@ impl Examined {
         })
     }
 
+    /// The corrected keys without those that a recomputation rejected once more.
+    #[must_use]
+    pub fn corrected_for_good(&self) -> HashSet<QuarantinedKey> {
+        let rejected = |id: i64| self.rejected.contains_key(&TxnId(id.cast_unsigned()));
+        self.corrected.iter().filter(|(_, id)| !id.is_some_and(rejected)).copied().collect()
+    }
+
     /// All entries for the quarantine.
     #[must_use]
     pub fn entries(&self) -> Vec<QuarantineEntry> {

@@ -1,6 +1,6 @@
 //! Transactions, streamed in batches from several connections.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
@@ -21,6 +21,9 @@ const ROWS_PER_BATCH: usize = 2_048;
 
 /// Batches that wait for the reader's owner.
 const BATCHES_WAITING: usize = 4;
+
+/// Dates that one query counts.
+const DATES_PER_QUERY: usize = 100;
 
 /// Ranges in one query.
 const RANGES_PER_QUERY: usize = 100;
@@ -171,27 +174,38 @@ impl Source {
         Ok(highest.map(|id| TxnId(id.cast_unsigned())))
     }
 
-    /// The UTC dates that have transactions up to `last`, with how many each has.
-    pub async fn transactions_by_date(&self, last: TxnId) -> Result<Vec<(NaiveDate, u64)>, SourceError> {
-        let sql = format!(
-            "SELECT CAST(DATE(txn_timestamp) AS CHAR(10)) AS day, COUNT(*) FROM transactions WHERE txn_id <= {last} \
-             GROUP BY day ORDER BY day"
-        );
-        let counted: Vec<(Option<String>, i64)> = on_pool!(self, |pool, dialect| {
-            sqlx::query(AssertSqlSafe(sql))
-                .persistent(false)
-                .fetch(pool)
-                .try_filter_map(
-                    |row| async move { Ok(Some((row.text(0), row.integer(1).unwrap_or_default()))) },
-                )
-                .try_collect()
-                .await
-        })
-        .map_err(|error| self.fault("count transactions by date", error))?;
-        Ok(counted
-            .into_iter()
-            .filter_map(|(day, rows)| Some((day?.parse().ok()?, u64::try_from(rows).unwrap_or_default())))
-            .collect())
+    /// How many transactions up to `last` each of these UTC dates has; a date without any is missing.
+    pub async fn count_by_date(
+        &self,
+        dates: &BTreeSet<NaiveDate>,
+        last: TxnId,
+    ) -> Result<BTreeMap<NaiveDate, u64>, SourceError> {
+        let mut counts = BTreeMap::new();
+        let dates: Vec<&NaiveDate> = dates.iter().collect();
+        for dates in dates.chunks(DATES_PER_QUERY) {
+            let each: Vec<String> = dates
+                .iter()
+                .map(|date| {
+                    format!(
+                        "SELECT '{date}', COUNT(*) FROM transactions WHERE {}",
+                        Part::dates(**date, **date, last).0
+                    )
+                })
+                .collect();
+            let sql = each.join(" UNION ALL ");
+            let counted: Vec<(Option<String>, Option<i64>)> = on_pool!(self, |pool, dialect| {
+                let rows = sqlx::query(AssertSqlSafe(sql)).persistent(false).fetch_all(pool).await;
+                rows.map(|rows| rows.iter().map(|row| (row.text(0), row.integer(1))).collect())
+            })
+            .map_err(|error| self.fault("count transactions by date", error))?;
+            let rows = |count: Option<i64>| {
+                count.and_then(|count| u64::try_from(count).ok()).filter(|count| *count > 0)
+            };
+            counts.extend(
+                counted.into_iter().filter_map(|(date, count)| Some((date?.parse().ok()?, rows(count)?))),
+            );
+        }
+        Ok(counts)
     }
 
     /// Which of the database's transactions could still bring a lower id to light, and its clock.

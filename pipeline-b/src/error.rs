@@ -1,0 +1,85 @@
+//! How a run of pipeline B can end badly.
+
+use chrono::NaiveDate;
+use common::batch::BatchEnd;
+use common::examine::TooManyRejected;
+use common::increment::IncrementError;
+use common::lake::LakeError;
+use common::run::{Exit, JobError};
+use common::source::SourceError;
+use rust_decimal::Decimal;
+
+/// A run of pipeline B did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Locked, interrupted, or the source failed.
+    #[error(transparent)]
+    Batch(#[from] BatchEnd),
+    /// The offset does not fit the table.
+    #[error(transparent)]
+    Increment(#[from] IncrementError),
+    /// The lake failed.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// A quality gate refused the batch.
+    #[error(transparent)]
+    Refused(#[from] TooManyRejected),
+    /// The sums before and after do not agree.
+    #[error(
+        "accepted transactions of {date} amount to {accepted}, their summaries to {written}; the date is left as it was"
+    )]
+    NotConserved {
+        /// Which date.
+        date: NaiveDate,
+        /// Σ amount of the accepted transactions.
+        accepted: Decimal,
+        /// Σ amount of the summaries.
+        written: Decimal,
+    },
+    /// A file does not hold what was written.
+    #[error("{path} holds {found} rows after the write, {wanted} were written")]
+    ReadBack {
+        /// Which file.
+        path: String,
+        /// Rows by its footer.
+        found: i64,
+        /// Rows that were written.
+        wanted: usize,
+    },
+    /// The summaries of a date could not be made or encoded.
+    #[error("the summary of {date} cannot be made: {reason}")]
+    Summary {
+        /// Which date.
+        date: NaiveDate,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl From<SourceError> for Error {
+    fn from(error: SourceError) -> Self {
+        Self::Batch(error.into())
+    }
+}
+
+impl JobError for Error {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Batch(BatchEnd::Locked(_)) => Exit::Locked,
+            Self::Batch(BatchEnd::Interrupted) => Exit::Done,
+            Self::Batch(BatchEnd::Source(error)) | Self::Increment(IncrementError::Source(error)) => {
+                error.exit()
+            }
+            Self::Lake(LakeError::Address(_) | LakeError::Refused { .. }) => Exit::Usage,
+            Self::Lake(_) | Self::ReadBack { .. } => Exit::Failed,
+            Self::Increment(IncrementError::OffsetBeyondTable { .. })
+            | Self::Refused(_)
+            | Self::NotConserved { .. }
+            | Self::Summary { .. } => Exit::Refused,
+        }
+    }
+
+    fn interrupted(&self) -> bool {
+        matches!(self, Self::Batch(BatchEnd::Interrupted))
+    }
+}

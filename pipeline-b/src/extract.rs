@@ -1,0 +1,197 @@
+//! Reads what has happened, and everything that was bought on the affected dates.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use common::examine::{Examined, examine, read_catalog};
+use common::increment::Increment;
+use common::quality::{Catalog, QuarantineEntry, Reason, Reasons, judge_transaction};
+use common::schema::Transaction;
+use common::source::{Part, Source, SourceError, SourceKeys};
+
+use crate::config::Tuning;
+use crate::error::Error;
+use crate::transform::{Day, ROW_BYTES, differs_from_price};
+
+/// Windows hold this share of `--max-memory`; the rest is for encoding, uploads and drivers.
+const WINDOW_SHARE: u64 = 2;
+
+/// What a batch has read, and what it still has to read.
+#[derive(Debug)]
+pub struct Extracted {
+    /// The increment's rows, judged, and what the recomputation found to reject besides.
+    pub examined: Examined,
+    /// What transactions refer to.
+    pub catalog: Arc<Catalog>,
+    /// Rows read in all.
+    pub rows: u64,
+    /// Warning → how often, over the recomputed dates.
+    pub warnings: BTreeMap<String, u64>,
+    /// Every date that is recomputed.
+    pub dates: BTreeSet<NaiveDate>,
+    /// Dates that are in memory already: a first run whose table fits.
+    read: Option<Window>,
+    /// Dates to read, each with about how many rows it has; `None` until that was asked.
+    waiting: Option<VecDeque<(NaiveDate, u64)>>,
+}
+
+/// The transactions of some dates; a date without any has lost its last one.
+pub type Window = BTreeMap<NaiveDate, Day>;
+
+/// Reads the increment. A first run whose table fits into memory reads it once.
+pub async fn read(
+    source: &Source,
+    keys: SourceKeys,
+    increment: &mut Increment,
+    tuning: &Tuning,
+) -> Result<Extracted, Error> {
+    let catalog = read_catalog(source, keys).await?;
+    let keep = increment.everything && increment.highest.0.saturating_mul(ROW_BYTES) <= budget_bytes(tuning);
+    let (mut window, mut dates, mut warnings) = (Window::new(), BTreeSet::new(), BTreeMap::new());
+    let mut too_large = None;
+    let reading = (tuning.read_partitions, tuning.read_connections);
+    let examined = examine(
+        source,
+        keys,
+        increment,
+        &catalog,
+        reading,
+        |row| judge(row, &catalog, tuning),
+        |row, reasons| {
+            let Some(date) = row.at.map(|at| at.date_naive()) else { return };
+            // An id that has become ambiguous may have been accepted before.
+            if reasons.is_empty() || reasons.contains(Reason::DuplicateId) {
+                dates.insert(date);
+            }
+            if keep && reasons.is_empty() {
+                warn(row, &catalog, &mut warnings);
+                if let Err(error) = window.entry(date).or_default().add(row, &catalog) {
+                    too_large.get_or_insert((date, error));
+                }
+            }
+        },
+    )
+    .await?;
+    if let Some((date, reason)) = too_large {
+        return Err(Error::Summary { date, reason });
+    }
+    Ok(Extracted {
+        rows: examined.rows,
+        examined,
+        catalog: Arc::new(catalog),
+        warnings,
+        dates,
+        read: keep.then_some(window),
+        waiting: None,
+    })
+}
+
+impl Extracted {
+    /// Whether the batch has nothing new to say.
+    #[must_use]
+    pub fn changes_nothing(&self) -> bool {
+        self.examined.new_rows == 0 && self.dates.is_empty() && self.examined.corrected.is_empty()
+    }
+
+    /// Whether the lake is needed.
+    #[must_use]
+    pub fn affects_dates(&self) -> bool {
+        !self.dates.is_empty() || self.read.is_some()
+    }
+
+    /// Recomputes `date` too: the lake has a file for it that may have lost its last transaction.
+    pub fn recompute(&mut self, date: NaiveDate) {
+        if self.dates.insert(date)
+            && let Some(window) = &mut self.read
+        {
+            window.insert(date, Day::default());
+        }
+    }
+
+    /// Reads the next dates that fit into memory together; `None` when all were read.
+    pub async fn next_window(
+        &mut self,
+        source: &Source,
+        increment: &Increment,
+        tuning: &Tuning,
+    ) -> Result<Option<Window>, Error> {
+        if let Some(window) = self.read.take() {
+            self.waiting = Some(VecDeque::new());
+            return Ok(Some(window));
+        }
+        let mut window = Window::new();
+        for date in self.next_dates(source, increment, tuning).await? {
+            window.insert(date, Day::default());
+        }
+        if window.is_empty() {
+            return Ok(None);
+        }
+        let parts = window.keys().map(|date| Part::dates(*date, *date, increment.highest)).collect();
+        let mut reader = source.read(parts, tuning.read_connections);
+        while let Some(batch) = reader.next().await? {
+            self.rows += batch.rows.len() as u64;
+            for row in &batch.rows {
+                self.add(row, &mut window, tuning)?;
+            }
+        }
+        Ok(Some(window))
+    }
+
+    fn add(&mut self, row: &Transaction, window: &mut Window, tuning: &Tuning) -> Result<(), Error> {
+        let reasons = judge(row, &self.catalog, tuning);
+        if !reasons.is_empty() {
+            let entry = || QuarantineEntry::transaction(row, reasons);
+            self.examined.rejected.entry(row.txn_id).or_insert_with(entry);
+            return Ok(());
+        }
+        warn(row, &self.catalog, &mut self.warnings);
+        let Some(date) = row.at.map(|at| at.date_naive()) else { return Ok(()) };
+        let day = window.entry(date).or_default();
+        day.add(row, &self.catalog).map_err(|reason| Error::Summary { date, reason })
+    }
+
+    async fn next_dates(
+        &mut self,
+        source: &Source,
+        increment: &Increment,
+        tuning: &Tuning,
+    ) -> Result<Vec<NaiveDate>, SourceError> {
+        if self.waiting.is_none() {
+            let counts: BTreeMap<NaiveDate, u64> =
+                source.count_by_date(&self.dates, increment.highest).await?;
+            let rows = |date: &NaiveDate| counts.get(date).copied().unwrap_or_default();
+            self.waiting = Some(self.dates.iter().map(|date| (*date, rows(date))).collect());
+        }
+        let waiting = self.waiting.get_or_insert_default();
+        let (mut dates, mut left) = (Vec::new(), budget_bytes(tuning) / ROW_BYTES);
+        while let Some((date, rows)) = waiting.front().copied() {
+            if rows > left && !dates.is_empty() {
+                break;
+            }
+            left = left.saturating_sub(rows);
+            dates.push(date);
+            waiting.pop_front();
+        }
+        Ok(dates)
+    }
+}
+
+fn budget_bytes(tuning: &Tuning) -> u64 {
+    tuning.max_memory.saturating_mul(1024 * 1024) / WINDOW_SHARE
+}
+
+fn judge(row: &Transaction, catalog: &Catalog, tuning: &Tuning) -> Reasons {
+    let mut reasons = judge_transaction(row, catalog);
+    reasons.note(Reason::AmountMismatch, tuning.strict_amounts && differs_from_price(row, catalog));
+    reasons
+}
+
+fn warn(row: &Transaction, catalog: &Catalog, warnings: &mut BTreeMap<String, u64>) {
+    if differs_from_price(row, catalog) {
+        match warnings.get_mut(Reason::AmountMismatch.code()) {
+            Some(count) => *count += 1,
+            None => drop(warnings.insert(Reason::AmountMismatch.code().to_owned(), 1)),
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The only place that writes: quarantine, a file a date, read-back, and last the offset.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chrono::NaiveDate;
+use common::increment::{Gaps, Increment};
+use common::lake::{Expect, Lake, LakeError, ObjectMeta, TXN_SUMMARY, Version, date_folder, date_of};
+use common::quality::Catalog;
+use common::run::{Clock, RunReport, RunStatus, Stopwatch};
+use common::source::{Commit, Lease, Source, SourceError};
+use futures::{StreamExt, TryStreamExt};
+use rust_decimal::Decimal;
+use serde_json::Value;
+
+use crate::JOB;
+use crate::error::Error;
+use crate::extract::{Extracted, Window};
+use crate::parquet::encode;
+use crate::transform::{Day, money};
+
+/// Dates that are encoded and uploaded side by side.
+const DATES_AT_ONCE: usize = 4;
+
+/// Writes one batch. A kill between any two steps leaves work to repeat, never something lost or doubled.
+#[derive(Debug)]
+pub struct Loader<'a> {
+    source: &'a Source,
+    lease: &'a Lease,
+    increment: &'a Increment,
+    catalog: Arc<Catalog>,
+    /// The file of each date when the batch began: only that is replaced, so that a run which slept through
+    /// the end of its lease cannot overwrite a newer one.
+    standing: HashMap<NaiveDate, Version>,
+    written: u64,
+    amount: Decimal,
+}
+
+impl<'a> Loader<'a> {
+    /// A loader for what `increment` accounts for.
+    #[must_use]
+    pub fn new(source: &'a Source, lease: &'a Lease, increment: &'a Increment) -> Self {
+        Self {
+            source,
+            lease,
+            increment,
+            catalog: Arc::default(),
+            standing: HashMap::new(),
+            written: 0,
+            amount: Decimal::ZERO,
+        }
+    }
+
+    /// Puts what was not accepted into quarantine, before the offset passes it.
+    pub async fn quarantine(&self, extracted: &Extracted, clock: &Clock) -> Result<(), SourceError> {
+        let (known, entries) = (&self.increment.quarantined, extracted.examined.entries());
+        self.source.put_in_quarantine(JOB, self.lease, known, &entries, clock.now()).await
+    }
+
+    /// Notes which files stand. In a first run dates that have a file, but no transaction, are recomputed too.
+    pub async fn look_at(&mut self, lake: &Lake, extracted: &mut Extracted) -> Result<(), Error> {
+        self.source.check_lease(self.lease).await?;
+        self.catalog = Arc::clone(&extracted.catalog);
+        for file in lake.list(TXN_SUMMARY).await? {
+            let Some(date) = date_of(&file.path, "date").filter(|date| file.path == path_of(*date)) else {
+                continue;
+            };
+            self.standing.insert(date, file.version);
+            if self.increment.everything {
+                extracted.recompute(date);
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces the files of a window's dates, and removes those of dates without a transaction.
+    pub async fn replace(&mut self, lake: &Lake, window: Window) -> Result<(), Error> {
+        self.source.check_lease(self.lease).await?;
+        let this = &*self;
+        let dates =
+            futures::stream::iter(window.into_iter().map(|(date, day)| this.replace_date(lake, date, day)));
+        let done: Vec<(u64, Decimal)> = dates.buffer_unordered(DATES_AT_ONCE).try_collect().await?;
+        for (rows, amount) in done {
+            self.written += rows;
+            self.amount += amount;
+        }
+        Ok(())
+    }
+
+    async fn replace_date(&self, lake: &Lake, date: NaiveDate, day: Day) -> Result<(u64, Decimal), Error> {
+        let path = path_of(date);
+        let standing = self.standing.get(&date);
+        if day.is_empty() {
+            if standing.is_some() {
+                lake.delete(&path).await?;
+            }
+            return Ok((0, Decimal::ZERO));
+        }
+        let (amount, catalog, run_id) = (day.amount(), Arc::clone(&self.catalog), self.run_id());
+        let made = tokio::task::spawn_blocking(move || make_file(date, day, &catalog, &run_id)).await;
+        let (rows, file) = made.expect("making a file does not panic")?;
+
+        let size = file.len() as u64;
+        let mut stage = lake.stage(&path, &self.run_id()).await?;
+        stage.write(Bytes::from(file)).await?;
+        let staged = stage.finish().await?;
+        let expect = standing.map_or(Expect::Absent, |version| Expect::Version(version.clone()));
+        let version = match lake.publish(&staged, &expect).await {
+            Ok(version) => version,
+            Err(error) => {
+                // Invisible either way; aborting only saves space.
+                let _ = lake.abort(&staged).await;
+                return Err(error.into());
+            }
+        };
+        read_back(lake, ObjectMeta { path, size, version }, rows).await?;
+        Ok((rows as u64, amount))
+    }
+
+    fn run_id(&self) -> String {
+        format!("{}", self.lease.fence().0)
+    }
+
+    /// Moves the offset over everything that is written now; the report says what that was.
+    pub async fn commit(
+        &self,
+        extracted: &Extracted,
+        gaps: &Gaps,
+        mut report: RunReport,
+        watch: &Stopwatch,
+    ) -> Result<RunReport, SourceError> {
+        let (known, examined) = (&self.increment.quarantined, &extracted.examined);
+        let entries = examined.entries();
+        let added = entries.iter().filter(|entry| !known.contains_key(&(entry.entity, entry.id))).count();
+        let corrected = examined.corrected_for_good();
+        let left = corrected.iter().filter(|key| known.contains_key(key)).count();
+        report.status = RunStatus::Ok;
+        report.read = extracted.rows;
+        report.written = self.written;
+        report.quarantined = (known.len() + added - left) as u64;
+        report.warnings.clone_from(&extracted.warnings);
+        report.duration_ms = watch.elapsed_ms();
+        let open: u64 = gaps.open.iter().map(common::offsets::Gap::ids).sum();
+        let report = report
+            .with("from_txn_id", self.increment.watermark.0.saturating_add(1))
+            .with("to_txn_id", self.increment.highest.0)
+            .with("open_gaps", gaps.open.len())
+            .with("open_gap_ids", open)
+            .with("settled_gaps", gaps.settled)
+            .with("dates", extracted.dates.iter().map(ToString::to_string).collect::<Vec<_>>())
+            .with("accepted_amount", self.amount.to_string());
+        let commit = Commit {
+            watermark: self.increment.highest,
+            gaps: &gaps.open,
+            corrected: &corrected,
+            report: &report,
+        };
+        self.source.commit(JOB, self.lease, &commit).await?;
+        Ok(report)
+    }
+}
+
+/// Sums up a day, proves that no amount was lost or doubled, and encodes it.
+fn make_file(date: NaiveDate, day: Day, catalog: &Catalog, run_id: &str) -> Result<(usize, Vec<u8>), Error> {
+    let accepted = day.amount();
+    let summaries = day.summaries().map_err(|reason| Error::Summary { date, reason })?;
+    let written = money(summaries.iter().map(|summary| summary.cents).sum());
+    if written != accepted {
+        return Err(Error::NotConserved { date, accepted, written });
+    }
+    let file = encode(&summaries, catalog, run_id);
+    let file = file.map_err(|error| Error::Summary { date, reason: error.to_string() })?;
+    Ok((summaries.len(), file))
+}
+
+/// Reads the footer of a file that was just written.
+async fn read_back(lake: &Lake, meta: ObjectMeta, wanted: usize) -> Result<(), Error> {
+    let path = meta.path.clone();
+    let found = match lake.file(meta).footer().await {
+        Ok(footer) => footer.file_metadata().num_rows(),
+        // Nobody else replaces it while the lease holds.
+        Err(LakeError::Changed(_)) => 0,
+        Err(error) => return Err(error.into()),
+    };
+    if usize::try_from(found) == Ok(wanted) { Ok(()) } else { Err(Error::ReadBack { path, found, wanted }) }
+}
+
+fn path_of(date: NaiveDate) -> String {
+    format!("{}/part-00000.parquet", date_folder(TXN_SUMMARY, "date", date))
+}
+
+/// The report of a run that had nothing to do.
+#[must_use]
+pub fn idle_report(mut report: RunReport, increment: &Increment, watch: &Stopwatch) -> RunReport {
+    report.quarantined = increment.quarantined.len() as u64;
+    report.duration_ms = watch.elapsed_ms();
+    report
+        .with("from_txn_id", increment.watermark.0.saturating_add(1))
+        .with("to_txn_id", increment.highest.0)
+        .with("open_gaps", increment.open_gaps())
+        .with("dates", Value::Array(Vec::new()))
+}
