@@ -104,7 +104,7 @@ impl Batch {
         for (day, columns) in self.events {
             outputs.push(columns.finish(day, at));
         }
-        if self.malformed.span.is_some() {
+        if self.malformed.span.0.is_some() {
             outputs.push(self.malformed.finish(place, at));
         }
         outputs
@@ -112,10 +112,13 @@ impl Batch {
 }
 
 /// First and last offset.
-type Span = Option<(i64, i64)>;
+#[derive(Debug, Default)]
+struct Span(Option<(i64, i64)>);
 
-fn widened(span: Span, offset: i64) -> Span {
-    Some((span.map_or(offset, |(first, _)| first), offset))
+impl Span {
+    fn widen(&mut self, offset: i64) {
+        self.0 = Some((self.0.map_or(offset, |(first, _)| first), offset));
+    }
 }
 
 #[derive(Debug, Default)]
@@ -131,7 +134,7 @@ struct EventColumns {
 impl EventColumns {
     /// Returns the bytes that the row takes.
     fn push(&mut self, offset: i64, event: &Event) -> u64 {
-        self.span = widened(self.span, offset);
+        self.span.widen(offset);
         self.event_id.0.append_value(&event.event_id);
         self.customer_id.0.append_value(event.customer_id);
         self.event_type.0.append_value(&event.event_type);
@@ -152,7 +155,7 @@ impl EventColumns {
             Arc::new(self.event_timestamp.0.finish().with_timezone("UTC")),
             ingestion,
         ];
-        output(Stream::Events, day, self.span, &EVENTS_SCHEMA, columns)
+        output(Stream::Events, day, &self.span, &EVENTS_SCHEMA, columns)
     }
 }
 
@@ -170,7 +173,7 @@ struct MalformedColumns {
 impl MalformedColumns {
     /// Returns the bytes that the row takes.
     fn push(&mut self, record: &Record<'_>, malformed: &Malformed) -> u64 {
-        self.span = widened(self.span, record.offset);
+        self.span.widen(record.offset);
         self.offset.0.append_value(record.offset);
         self.kafka_timestamp.0.append_value(record.timestamp_ms.saturating_mul(1_000));
         self.key.0.append_option(record.key);
@@ -195,7 +198,7 @@ impl MalformedColumns {
             Arc::new(self.detail.0.finish()),
             constant(at, rows),
         ];
-        output(Stream::Malformed, Day::of(at.timestamp_micros()), self.span, &MALFORMED_SCHEMA, columns)
+        output(Stream::Malformed, Day::of(at.timestamp_micros()), &self.span, &MALFORMED_SCHEMA, columns)
     }
 }
 
@@ -203,8 +206,8 @@ fn constant(at: DateTime<Utc>, rows: usize) -> ArrayRef {
     Arc::new(TimestampMicrosecondArray::from_value(at.timestamp_micros(), rows).with_timezone("UTC"))
 }
 
-fn output(stream: Stream, day: Day, span: Span, schema: &SchemaRef, columns: Vec<ArrayRef>) -> Output {
-    let (first_offset, last_offset) = span.unwrap_or_default();
+fn output(stream: Stream, day: Day, span: &Span, schema: &SchemaRef, columns: Vec<ArrayRef>) -> Output {
+    let (first_offset, last_offset) = span.0.unwrap_or_default();
     let rows = RecordBatch::try_new(Arc::clone(schema), columns).expect("the columns are built for this schema");
     Output { stream, date: day.date(), first_offset, last_offset, rows }
 }

@@ -120,7 +120,7 @@ impl Default for GateArgs {
             on_malformed: OnMalformed::Continue,
             on_gap: OnGap::Stop,
             on_new_topic: OnNewTopic::Stop,
-            outage_limit: Duration::from_secs(600),
+            outage_limit: Duration::from_mins(10),
         }
     }
 }

@@ -19,7 +19,7 @@ impl History {
     /// The history of a topic's runs.
     #[must_use]
     pub fn of(lake: Lake, topic: &str) -> Self {
-        Self { lake, path: format!("{STATE}/{EVENTS}/run_history-{topic}.jsonl"), last: None }
+        Self { lake, path: path_of(topic), last: None }
     }
 
     /// Adds a report; where that fails it is logged.
@@ -51,6 +51,18 @@ impl History {
         }
         Ok(())
     }
+}
+
+/// The newest `limit` reports of a topic's runs, newest first.
+pub async fn newest_reports(lake: &Lake, topic: &str, limit: usize) -> Result<Vec<RunReport>, LakeError> {
+    let found = lake.get(&path_of(topic)).await?;
+    let body = found.map(|(body, _)| body).unwrap_or_default();
+    let lines = body.rsplit(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).take(limit).collect())
+}
+
+fn path_of(topic: &str) -> String {
+    format!("{STATE}/{EVENTS}/run_history-{topic}.jsonl")
 }
 
 fn appended(before: &[u8], line: &[u8]) -> Vec<u8> {

@@ -32,6 +32,7 @@ pub use config::{
     ByteSize, Config, FlushArgs, GateArgs, OnGap, OnMalformed, OnNewTopic, TailMode,
 };
 pub use error::Error;
+pub use history::newest_reports;
 use extract::{Assignment, Shared};
 use history::History;
 use report::Reports;
@@ -78,7 +79,7 @@ async fn consume(config: &Config, clock: &Clock, shutdown: &Shutdown, reports: &
     let (rounds, mut visible) = mpsc::unbounded_channel();
     let stop = shutdown.clone();
     let job = tokio::task::spawn_blocking(move || {
-        let consumer = extract::connect(Arc::clone(&assignment))?;
+        let consumer = extract::connect(&assignment)?;
         let ended = extract::drive(&consumer, &assignment, &stop, &rounds);
         extract::leave(consumer);
         ended

@@ -42,6 +42,8 @@ pub struct Loader {
 pub struct StagedFiles {
     commit: String,
     files: Vec<Pending>,
+    /// The state that they follow, with all that was pending visible.
+    after: State,
 }
 
 /// Uploads of any partition that were begun and not completed, before `Loader::claim`.
@@ -100,22 +102,22 @@ impl Loader {
     /// Writes the rows where nobody sees them.
     pub async fn stage(&mut self, outputs: &[Output]) -> Result<StagedFiles, Error> {
         self.publish().await?;
-        let rule = self.rule;
-        self.ledger.state_mut().settle(rule);
         let commit = new_run_id();
+        let mut after = self.ledger.state().clone();
+        after.settle(self.rule);
         let files: Vec<_> = stream::iter(outputs)
-            .map(|output| self.stage_file(output, &commit))
+            .map(|output| self.stage_file(&after, output, &commit))
             .buffer_unordered(FILES_AT_ONCE)
             .try_collect()
             .await?;
-        Ok(StagedFiles { commit, files })
+        Ok(StagedFiles { commit, files, after })
     }
 
-    async fn stage_file(&self, output: &Output, commit: &str) -> Result<Pending, Error> {
-        let mut tail = self.ledger.state().open_tail(output.stream, output.date).cloned();
+    async fn stage_file(&self, after: &State, output: &Output, commit: &str) -> Result<Pending, Error> {
+        let mut tail = after.open_tail(output.stream, output.date);
         let mut backoff = backoff(self.patience);
         loop {
-            match self.try_stage_file(tail.as_ref(), output, commit).await {
+            match self.try_stage_file(tail, output, commit).await {
                 Ok(pending) => return Ok(pending),
                 Err(LakeError::Changed(path)) => {
                     self.ledger.check_owner().await?;
@@ -137,14 +139,11 @@ impl Loader {
 
     async fn try_stage_file(&self, tail: Option<&Tail>, output: &Output, commit: &str) -> Result<Pending, LakeError> {
         let state = self.ledger.state();
-        let (path, expect, first_offset) = match tail {
-            Some(Tail { file, object }) => {
-                (file.path.clone(), Expect::Version(object.clone()), file.first_offset)
-            }
-            None => {
-                let first = output.first_offset;
-                (self.place.file_path(output.stream, output.date, first, state.generation), Expect::Absent, first)
-            }
+        let (path, expect, first_offset) = if let Some(Tail { file, object }) = tail {
+            (file.path.clone(), Expect::Version(object.clone()), file.first_offset)
+        } else {
+            let first = output.first_offset;
+            (self.place.file_path(output.stream, output.date, first, state.generation), Expect::Absent, first)
         };
         let label = Label { place: &self.place, first_offset, last_offset: output.last_offset, commit };
         let old = tail.map(|Tail { file, object }| {
@@ -173,17 +172,11 @@ impl Loader {
 
     /// Makes the files part of the state, together with the next offset. From here on they are not lost.
     pub async fn commit(&mut self, staged: StagedFiles, next_offset: i64, at: DateTime<Utc>) -> Result<(), Error> {
-        let current = self.ledger.state();
-        let next = State {
-            commit: staged.commit,
-            flush: current.flush + 1,
-            next_offset,
-            pending: staged.files.clone(),
-            ..current.clone()
-        };
+        let StagedFiles { commit, files, after } = staged;
+        let next = State { commit, flush: after.flush + 1, next_offset, pending: files.clone(), ..after };
         let committed = self.ledger.commit(next, at).await;
         if let Err(Error::Fenced { .. }) = &committed {
-            self.throw_away(&staged.files).await;
+            self.throw_away(&files).await;
         }
         committed
     }
@@ -238,3 +231,6 @@ impl Loader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,13 +40,17 @@ pub async fn run(commands: Commands, gates: GateArgs, clock: Clock) -> Result<Ro
     .await;
     let mut tallies: BTreeMap<_, _> = sealed.into_iter().flatten().collect();
     let mut batch = Tally::default();
-    tallies.values().for_each(|tally| batch.add(tally.clone()));
+    for tally in tallies.values() {
+        batch.add(tally.clone());
+    }
     batch.pass(&gates)?;
     let at = clock.now();
     let flushed = join_all(commands.values().map(|worker| ask(worker, |reply| Command::Flush(at, reply)))).await;
     let flushed: Vec<Flushed> = flushed.into_iter().flatten().collect();
     let mut tally = Tally::default();
-    flushed.iter().filter_map(|flush| tallies.remove(&flush.partition)).for_each(|written| tally.add(written));
+    for written in flushed.iter().filter_map(|flush| tallies.remove(&flush.partition)) {
+        tally.add(written);
+    }
     let freshness_ms = tally.newest_ms.map(|newest| (clock.now().timestamp_millis() - newest).max(0));
     Ok(Round { tally, flushed, freshness_ms, watch })
 }

@@ -12,7 +12,7 @@ use crate::decode::WriterSchema;
 use crate::transform::Writer;
 
 /// How long a definite "no such schema" is believed; it may be registered later.
-const UNKNOWN_FOR: Duration = Duration::from_secs(60);
+const UNKNOWN_FOR: Duration = Duration::from_mins(1);
 
 /// Garbage that looks framed names random ids; they may not fill the memory.
 const MOST_KNOWN: usize = 10_000;

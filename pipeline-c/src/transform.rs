@@ -19,6 +19,7 @@ pub struct Record<'a> {
 }
 
 /// A row of `events`, but for its ingestion timestamp.
+#[allow(clippy::struct_field_names)] // the contract's columns
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// Unique id, never blank.
@@ -83,8 +84,8 @@ pub struct Malformed {
 }
 
 impl Malformed {
-    fn new(reason: Reason, detail: impl ToString) -> Self {
-        Self { reason, detail: detail.to_string() }
+    fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into() }
     }
 }
 
@@ -102,7 +103,7 @@ pub enum Writer {
 /// The schema with which the record was written, and its body.
 pub fn framed<'a>(record: &Record<'a>) -> Result<(SchemaId, &'a [u8]), Malformed> {
     let value = record.value.ok_or_else(|| Malformed::new(Reason::NotFramed, "the value is null (a tombstone)"))?;
-    unframe(value).map_err(|error| Malformed::new(Reason::NotFramed, error))
+    unframe(value).map_err(|error| Malformed::new(Reason::NotFramed, error.to_string()))
 }
 
 /// Judges the body of a framed record.

@@ -21,7 +21,7 @@ use crate::transform::Record;
 use crate::worker::{Delivery, WorkerHandle, spawn};
 
 /// How long an assignment waits for the lake. The group waits for it, so it may not take for ever.
-const CLAIM_PATIENCE: Duration = Duration::from_secs(60);
+const CLAIM_PATIENCE: Duration = Duration::from_mins(1);
 
 /// How long a revoked partition's flush may go on. It is safe to drop; finishing it saves the work.
 const REVOKE_PATIENCE: Duration = Duration::from_secs(5);
@@ -143,8 +143,8 @@ impl Assignment {
     }
 
     /// Claims partitions and starts their workers; returns where each goes on.
-    pub fn assign(&self, logs: BTreeMap<PartitionId, LogRange>) -> Result<Vec<(PartitionId, i64)>, Error> {
-        let claimed = self.shared.runtime.block_on(self.claim(&logs))?;
+    pub fn assign(&self, logs: &BTreeMap<PartitionId, LogRange>) -> Result<Vec<(PartitionId, i64)>, Error> {
+        let claimed = self.shared.runtime.block_on(self.claim(logs))?;
         let single = self.shared.config.run.every.is_none();
         let mut starts = Vec::with_capacity(claimed.len());
         let mut inner = self.lock();

@@ -10,7 +10,7 @@ use common::run::Stopwatch;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
@@ -62,7 +62,7 @@ pub struct GroupContext {
 }
 
 /// Connects, makes sure that the topic exists, notes where a single run ends, and joins the group.
-pub fn connect(assignment: Arc<Assignment>) -> Result<EventConsumer, Error> {
+pub fn connect(assignment: &Arc<Assignment>) -> Result<EventConsumer, Error> {
     let (config, topic) = (&assignment.shared.config, Arc::clone(&assignment.shared.topic));
     let mut settings = client_config(&config.kafka, DEFAULTS);
     settings.set("group.id", &config.group);
@@ -71,7 +71,7 @@ pub fn connect(assignment: Arc<Assignment>) -> Result<EventConsumer, Error> {
     }
     let (brokers, single) = (config.kafka.brokers.clone(), config.run.every.is_none());
     let consumer: EventConsumer =
-        settings.create_with_context(GroupContext { assignment: Arc::clone(&assignment) }).map_err(Error::Setting)?;
+        settings.create_with_context(GroupContext { assignment: Arc::clone(assignment) }).map_err(Error::Setting)?;
     let ask = || format!("ask Kafka at {brokers} for the topic {topic}");
     let metadata = consumer.fetch_metadata(Some(&topic), ANSWER_WITHIN).map_err(Error::kafka(ask()))?;
     let known = metadata.topics().iter().find(|found| found.name() == &*topic);
@@ -116,7 +116,7 @@ impl GroupContext {
         let watch = Stopwatch::start();
         let starts = loop {
             let logs: BTreeMap<_, _> = partitions.iter().map(read).collect::<Result<_, Error>>()?;
-            match self.assignment.assign(logs) {
+            match self.assignment.assign(&logs) {
                 Err(error @ Error::NewTopic { .. }) if watch.elapsed() < LOOK_AGAIN_FOR => {
                     tracing::warn!(%error, "asking Kafka again");
                     std::thread::sleep(Duration::from_millis(500));
@@ -180,7 +180,10 @@ impl ClientContext for GroupContext {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, "Kafka: {reason}");
+        // The end of a log is no error, though librdkafka tells it as one.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+            tracing::warn!(%error, "Kafka: {reason}");
+        }
     }
 
     fn stats(&self, statistics: Statistics) {

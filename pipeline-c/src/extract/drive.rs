@@ -1,21 +1,20 @@
 //! The consumer's loop: records to workers, batches when they are due, until there is a reason to end.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use common::run::{Shutdown, Stopwatch};
-use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::TopicPartitionList;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::{Assignment, EventConsumer};
 use crate::error::Error;
 use crate::place::PartitionId;
-use crate::round::{self, Commands, Round};
+use crate::round::Round;
 use crate::transform::Record;
 use crate::worker::ended_unexpectedly;
 
@@ -35,21 +34,23 @@ const ASSIGN_WITHIN: Duration = Duration::from_secs(90);
 const IDLE_MEMBER: Duration = Duration::from_secs(15);
 
 /// A partition that was taken over should be revoked by the group within this time.
-const FENCED_FOR: Duration = Duration::from_secs(60);
+const FENCED_FOR: Duration = Duration::from_mins(1);
 
-struct Drive<'a> {
-    consumer: &'a EventConsumer,
-    assignment: &'a Assignment,
+pub(super) struct Drive<'a> {
+    pub(super) consumer: &'a EventConsumer,
+    pub(super) assignment: &'a Assignment,
     shutdown: &'a Shutdown,
-    rounds: &'a mpsc::UnboundedSender<Round>,
+    pub(super) rounds: &'a mpsc::UnboundedSender<Round>,
     /// Longest time between rounds; a single run has none.
-    interval: Option<Duration>,
-    running: Option<JoinHandle<Result<Round, Error>>>,
-    since_round: Stopwatch,
-    since_record: Stopwatch,
+    pub(super) interval: Option<Duration>,
+    pub(super) running: Option<JoinHandle<Result<Round, Error>>>,
+    pub(super) since_round: Stopwatch,
+    pub(super) since_record: Stopwatch,
     since_start: Stopwatch,
-    since_stop: Option<Stopwatch>,
-    last_round_begun: bool,
+    pub(super) since_stop: Option<Stopwatch>,
+    pub(super) last_round_begun: bool,
+    /// Something was published since the state objects last said that nothing is pending.
+    pub(super) unsettled: bool,
     paused: bool,
 }
 
@@ -73,6 +74,7 @@ pub fn drive(
         since_start: Stopwatch::start(),
         since_stop: None,
         last_round_begun: false,
+        unsettled: true,
         paused: false,
     };
     let ended = drive.run();
@@ -102,6 +104,8 @@ impl Drive<'_> {
                 }
             } else if self.round_is_due() {
                 self.begin_round();
+            } else if self.idle_and_unsettled() {
+                self.begin_settling();
             } else if self.since_stop.is_some() || self.complete()? {
                 self.settle();
                 return Ok(());
@@ -110,7 +114,7 @@ impl Drive<'_> {
     }
 
     /// Time left after a signal; without one, as much as is ever needed.
-    fn time_left(&self) -> Duration {
+    pub(super) fn time_left(&self) -> Duration {
         self.since_stop.map_or(STOP_WITHIN, |since| STOP_WITHIN.saturating_sub(since.elapsed()))
     }
 
@@ -231,70 +235,6 @@ impl Drive<'_> {
         list
     }
 
-    /// Bytes in all partitions, rows in all, and the most bytes and rows in one.
-    fn load(&self) -> (u64, u64, u64, u64) {
-        self.assignment.lock().feeds.values().fold((0, 0, 0, 0), |(bytes, rows, most_bytes, most_rows), feed| {
-            let progress = &feed.worker.progress;
-            let (b, r) = (progress.bytes.load(Relaxed), progress.rows.load(Relaxed));
-            (bytes + b, rows + r, most_bytes.max(b), most_rows.max(r))
-        })
-    }
-
-    fn drained(&self) -> bool {
-        self.interval.is_none()
-            && self.assignment.lock().feeds.values().all(|feed| feed.worker.progress.drained.load(Relaxed))
-    }
-
-    fn round_is_due(&self) -> bool {
-        let flush = &self.assignment.shared.config.flush;
-        let (bytes, rows, most_bytes, most_rows) = self.load();
-        if rows == 0 {
-            return false;
-        }
-        if self.since_stop.is_some() {
-            return !self.last_round_begun;
-        }
-        self.interval.is_some_and(|interval| self.since_round.elapsed() >= interval)
-            || most_bytes >= flush.flush_bytes.0
-            || most_rows >= flush.flush_rows
-            || bytes >= flush.max_memory.0 / 4 * 3
-            || self.drained()
-    }
-
-    fn commands(&self) -> Commands {
-        let inner = self.assignment.lock();
-        inner.feeds.iter().map(|(partition, feed)| (*partition, feed.worker.commands.clone())).collect()
-    }
-
-    fn begin_round(&mut self) {
-        self.last_round_begun = self.since_stop.is_some();
-        self.since_round = Stopwatch::start();
-        let shared = &self.assignment.shared;
-        let round = round::run(self.commands(), shared.config.gates.clone(), shared.clock.clone());
-        self.running = Some(shared.runtime.spawn(round));
-    }
-
-    fn finish_round(&mut self) -> Result<(), Error> {
-        let Some(running) = self.running.take_if(|round| round.is_finished()) else { return Ok(()) };
-        let round = self.assignment.shared.runtime.block_on(running);
-        let round = round.map_err(|_| Error::Ended("a batch".to_owned()))??;
-        self.since_record = Stopwatch::start();
-        let mut offsets = TopicPartitionList::new();
-        for flush in round.flushed.iter().filter(|flush| flush.files > 0) {
-            let (topic, offset) = (&self.assignment.shared.topic, Offset::Offset(flush.next_offset));
-            if offsets.add_partition_offset(topic, flush.partition.0, offset).is_err() {
-                tracing::debug!(offset = flush.next_offset, "not an offset for the group");
-            }
-        }
-        // For lag tools; what counts is in the state objects.
-        if offsets.count() > 0 && let Err(error) = self.consumer.commit(&offsets, CommitMode::Async) {
-            tracing::debug!(%error, "the group's offsets were not committed");
-        }
-        // Who reads the rounds has ended only when this is ending too.
-        let _ = self.rounds.send(round);
-        Ok(())
-    }
-
     /// Whether a single run has read and written what there was when it started.
     fn complete(&self) -> Result<bool, Error> {
         if self.interval.is_some() {
@@ -324,16 +264,5 @@ impl Drive<'_> {
             return Err(Error::Stalled { waited: limit });
         }
         Ok(false)
-    }
-
-    /// Saves the next owner from publishing again; not worth more than a moment.
-    fn settle(&self) {
-        let shared = &self.assignment.shared;
-        let settle = round::settle(self.commands(), shared.clock.clone());
-        let limit = self.time_left();
-        match shared.runtime.block_on(async { tokio::time::timeout(limit, settle).await }) {
-            Ok(round) => drop(self.rounds.send(round)),
-            Err(_) => tracing::debug!("the next run publishes the last files again, which changes nothing"),
-        }
     }
 }

@@ -4,6 +4,7 @@ mod assignment;
 mod chunk;
 mod consumer;
 mod drive;
+mod rounds;
 
 pub use assignment::{Assignment, Shared};
 pub use chunk::Chunk;
