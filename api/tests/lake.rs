@@ -70,14 +70,17 @@ async fn a_file_replaced_between_listing_and_reading_is_read_again() {
     let api = TestApi::start().await;
     let path = "events/event_date=2025-01-01/t-0-0.parquet";
     for round in 1..=5 {
-        api.write(path, events_file(day("2025-01-01", 20, round), 500)).await;
-        // The listing and the footer are those of the round before; customers' rows were not read yet.
-        let customer = 2 * round;
-        assert_eq!(api.get(&format!("/events/{customer}")).await.status, 200, "round {round}");
-        api.write(path, events_file(day("2025-01-01", 20, round + 1), 500)).await;
-        let events = api.get(&format!("/events/{}", customer + 1)).await.list("events");
-        assert_eq!(i64::try_from(events.len()).unwrap(), round + 1, "the new content, in one piece");
+        let before = events_file(day("2025-01-01", 200, 100 + round), 500);
+        assert!(before.len() > 600_000, "more than is read for one customer: {}", before.len());
+        api.write(path, before).await;
+        // This gets the listing, the footer and the customer's own part of the file.
+        assert_eq!(api.get(&format!("/events/{round}")).await.status, 200, "round {round}");
+        api.write(path, events_file(day("2025-01-01", 200, 101 + round), 500)).await;
+        let events = api.get(&format!("/events/{}?limit=1000", 200 - round)).await.list("events");
+        assert_eq!(i64::try_from(events.len()).unwrap(), 101 + round, "the new content, in one piece");
     }
+    let metrics = api.get("/metrics").await.body;
+    assert!(metrics.contains("tributary_api_replaced_reads_total"), "{metrics}");
     api.stop().await;
 }
 

@@ -2,8 +2,9 @@
 //!
 //! What is read is as little as the files allow: the dates asked for (folders), the row groups and pages that may
 //! hold the customer (statistics), the customer's rows (filter). Files never change under their version, so their
-//! footers and rows are cached by it; what there is to read is listed again every few seconds.
+//! footers, bytes and rows are cached by it; what there is to read is listed again every few seconds.
 
+mod blocks;
 mod cache;
 mod events;
 mod listing;
@@ -31,9 +32,11 @@ const READS_AT_ONCE: usize = 32;
 /// Reads of a request before it gives up because files keep being replaced under it.
 const ATTEMPTS: usize = 4;
 
-const FOOTERS_BYTES: u64 = 24 << 20;
-const EVENTS_BYTES: u64 = 40 << 20;
-const SUMMARIES_BYTES: u64 = 24 << 20;
+// What the caches hold at most: together with the rest of the process well below 200 MB.
+const FOOTERS_BYTES: u64 = 16 << 20;
+const BLOCKS_BYTES: u64 = 64 << 20;
+const EVENTS_BYTES: u64 = 24 << 20;
+const SUMMARIES_BYTES: u64 = 16 << 20;
 
 /// Answers questions from the lake. One a process; requests share its caches.
 pub struct LakeReader {
@@ -52,7 +55,7 @@ impl LakeReader {
     pub fn new(lake: Lake) -> Self {
         Self {
             listings: Listings::new(lake.clone()),
-            files: OpenFiles::new(lake.clone(), FOOTERS_BYTES),
+            files: OpenFiles::new(lake.clone(), FOOTERS_BYTES, BLOCKS_BYTES),
             reads: Semaphore::new(READS_AT_ONCE),
             events: cache::bounded(EVENTS_BYTES),
             summaries: cache::bounded(SUMMARIES_BYTES),

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use arrow_schema::{DataType, TimeUnit};
-use common::lake::{Lake, LakeError, LakeFile};
+use common::lake::{Lake, LakeError};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 use parquet::file::metadata::ParquetMetaData;
 
+use super::blocks::{BlockFile, Blocks};
 use super::cache::{self, Cache, Weigh};
 use super::listing::FileRef;
 
@@ -39,7 +40,7 @@ impl Kind {
 /// A file that is known to have the table's columns.
 #[derive(Clone)]
 pub struct OpenFile {
-    file: LakeFile,
+    file: BlockFile,
     footer: ArrowReaderMetadata,
     footer_bytes: u64,
 }
@@ -73,31 +74,32 @@ impl OpenFile {
     }
 
     /// A reader of these columns.
-    pub fn reader(&self, columns: &Columns) -> ParquetRecordBatchStreamBuilder<LakeFile> {
+    pub fn reader(&self, columns: &Columns) -> ParquetRecordBatchStreamBuilder<BlockFile> {
         ParquetRecordBatchStreamBuilder::new_with_metadata(self.file.clone(), self.footer.clone())
             .with_projection(self.projection(columns))
     }
 
     /// The reader's error as the lake's.
     pub fn fault(&self, error: parquet::errors::ParquetError) -> LakeError {
-        LakeError::from_parquet(&self.file.meta().path, error)
+        LakeError::from_parquet(self.file.path(), error)
     }
 
     pub fn damaged(&self, reason: impl Into<String>) -> LakeError {
-        LakeError::Damaged { path: self.file.meta().path.clone(), reason: reason.into() }
+        LakeError::Damaged { path: self.file.path().to_owned(), reason: reason.into() }
     }
 }
 
-/// Opens files and keeps their footers.
+/// Opens files and keeps their footers and some of their bytes.
 pub struct OpenFiles {
     lake: Lake,
     open: Cache<FileRef, OpenFile>,
+    blocks: Arc<Blocks>,
 }
 
 impl OpenFiles {
-    /// Keeps up to `bytes` of footers.
-    pub fn new(lake: Lake, bytes: u64) -> Self {
-        Self { lake, open: cache::bounded(bytes) }
+    /// Keeps up to so many bytes of footers and of blocks.
+    pub fn new(lake: Lake, footer_bytes: u64, block_bytes: u64) -> Self {
+        Self { lake, open: cache::bounded(footer_bytes), blocks: cache::bounded(block_bytes).into() }
     }
 
     /// The file, which must have `columns`.
@@ -106,26 +108,25 @@ impl OpenFiles {
             return Ok(open);
         }
         // Boxed here, so that the way past the cache stays small.
-        let footer = read_footer(self.lake.file(file.0.as_ref().clone()), columns);
-        Box::pin(self.open.get_or_insert_async(file, footer)).await
+        Box::pin(self.open.get_or_insert_async(file, self.read_footer(file, columns))).await
     }
-}
 
-async fn read_footer(mut file: LakeFile, columns: &Columns) -> Result<OpenFile, LakeError> {
-    let footer = file.footer().await?;
-    let footer_bytes = u64::try_from(footer.memory_size()).unwrap_or(u64::MAX);
-    // The types are the file's own, whatever the writer's Arrow types were.
-    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let path = file.meta().path.clone();
-    let footer = ArrowReaderMetadata::try_new(footer, options)
-        .map_err(|error| LakeError::from_parquet(&path, error))?;
-    for (name, expected) in columns {
-        let reason = match footer.schema().field_with_name(name) {
-            Ok(field) if expected.is(field.data_type()) => continue,
-            Ok(field) => format!("column {name} is {}, not {expected:?}", field.data_type()),
-            Err(_) => format!("column {name} is missing"),
-        };
-        return Err(LakeError::Damaged { path, reason });
+    async fn read_footer(&self, file: &FileRef, columns: &Columns) -> Result<OpenFile, LakeError> {
+        let footer = self.lake.file(file.0.as_ref().clone()).footer().await?;
+        let footer_bytes = u64::try_from(footer.memory_size()).unwrap_or(u64::MAX);
+        // The types are the file's own, whatever the writer's Arrow types were.
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let metadata = ArrowReaderMetadata::try_new(Arc::clone(&footer), options)
+            .map_err(|error| LakeError::from_parquet(&file.0.path, error))?;
+        for (name, expected) in columns {
+            let reason = match metadata.schema().field_with_name(name) {
+                Ok(field) if expected.is(field.data_type()) => continue,
+                Ok(field) => format!("column {name} is {}, not {expected:?}", field.data_type()),
+                Err(_) => format!("column {name} is missing"),
+            };
+            return Err(LakeError::Damaged { path: file.0.path.clone(), reason });
+        }
+        let file = BlockFile::new(self.lake.clone(), file.clone(), footer, Arc::clone(&self.blocks));
+        Ok(OpenFile { file, footer: metadata, footer_bytes })
     }
-    Ok(OpenFile { file, footer, footer_bytes })
 }
