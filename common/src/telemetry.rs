@@ -47,8 +47,17 @@ pub enum TelemetryError {
 
 /// Starts logging and, where asked for, the metrics listener. Call once, within a Tokio runtime.
 pub fn init(args: &TelemetryArgs) -> Result<(), TelemetryError> {
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn,scylla=warn"));
+    start(args, "info,sqlx=warn,scylla=warn")
+}
+
+/// The same for a program that talks to a person on standard output: only errors are logged, unless `RUST_LOG`
+/// says otherwise.
+pub fn init_quiet(args: &TelemetryArgs) -> Result<(), TelemetryError> {
+    start(args, "error")
+}
+
+fn start(args: &TelemetryArgs, default_filter: &str) -> Result<(), TelemetryError> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default_filter));
     let logs =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     // A second `init` in one process (tests, demo) keeps the first subscriber.

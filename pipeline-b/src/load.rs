@@ -102,24 +102,15 @@ impl<'a> Loader<'a> {
         let (rows, file) = made.expect("making a file does not panic")?;
 
         let size = file.len() as u64;
-        let mut stage = lake.stage(&path, &self.run_id()).await?;
-        stage.write(Bytes::from(file)).await?;
-        let staged = stage.finish().await?;
         let expect = standing.map_or(Expect::Absent, |version| Expect::Version(version.clone()));
-        let version = match lake.publish(&staged, &expect).await {
-            Ok(version) => version,
-            Err(error) => {
-                // Invisible either way; aborting only saves space.
-                let _ = lake.abort(&staged).await;
-                return Err(error.into());
-            }
-        };
+        let version = lake.put_file(&path, Bytes::from(file), &self.run_id(), &expect).await?;
         read_back(lake, ObjectMeta { path, size, version }, rows).await?;
         Ok((rows as u64, amount))
     }
 
+    /// Names this run's files.
     fn run_id(&self) -> String {
-        format!("{}", self.lease.fence().0)
+        self.lease.fence().0.to_string()
     }
 
     /// Moves the offset over everything that is written now; the report says what that was.

@@ -37,8 +37,8 @@ impl History {
                 Some(last) => Some(last),
                 None => self.lake.get(&self.path).await?.map(|(body, version)| (body.to_vec(), version)),
             };
-            let (before, expect) =
-                found.map_or((Vec::new(), Expect::Absent), |(body, version)| (body, Expect::Version(version)));
+            let (before, expect) = found
+                .map_or((Vec::new(), Expect::Absent), |(body, version)| (body, Expect::Version(version)));
             let body = appended(&before, &line);
             match self.lake.put(&self.path, body.clone().into(), &expect).await {
                 Ok(version) => {

@@ -28,13 +28,11 @@ use common::run::{Clock, Exit, Shutdown, new_run_id};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-pub use config::{
-    ByteSize, Config, FlushArgs, GateArgs, OnGap, OnMalformed, OnNewTopic, TailMode,
-};
+pub use config::{ByteSize, Config, FlushArgs, GateArgs, OnGap, OnMalformed, OnNewTopic, TailMode};
 pub use error::Error;
-pub use history::newest_reports;
 use extract::{Assignment, Shared};
 use history::History;
+pub use history::newest_reports;
 use report::Reports;
 use schemas::Schemas;
 
@@ -61,7 +59,12 @@ pub async fn run(config: &Config, clock: Clock, shutdown: &Shutdown) -> Exit {
 }
 
 /// Consumes until a single run is complete or a signal comes; a run that stays reports each batch.
-async fn consume(config: &Config, clock: &Clock, shutdown: &Shutdown, reports: &mut Reports) -> Result<(), Error> {
+async fn consume(
+    config: &Config,
+    clock: &Clock,
+    shutdown: &Shutdown,
+    reports: &mut Reports,
+) -> Result<(), Error> {
     let lake = Lake::open(&config.lake.lake).await?;
     reports.keep_in(History::of(lake.clone(), &config.kafka.topic));
     let patience = if config.run.every.is_some() { WITHOUT_END } else { config.gates.outage_limit };

@@ -6,7 +6,7 @@ mod registry;
 use serde::{Deserialize, Serialize};
 
 pub use framing::{NotFramed, frame, unframe};
-pub use registry::{Registry, RegistryError, SchemaId};
+pub use registry::{Registry, RegistryError, SchemaId, http_client};
 
 /// The reader schema of the events topic. Any writer schema that Avro resolves to it is accepted.
 pub const CUSTOMER_EVENT_SCHEMA: &str = r#"{

@@ -46,6 +46,13 @@ impl RegistryError {
     }
 }
 
+/// An HTTP client that is still to be set up, its TLS by the one provider that is compiled in.
+pub fn http_client() -> reqwest::ClientBuilder {
+    // Installing it twice is harmless.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+}
+
 /// A schema registry: Confluent's REST API, or a directory that holds `<id>.avsc` files.
 #[derive(Debug, Clone)]
 pub enum Registry {
@@ -65,9 +72,7 @@ impl Registry {
     pub fn open(url: &SecretUrl) -> Result<Self, RegistryError> {
         match url.scheme() {
             "http" | "https" => {
-                // The only provider that is compiled in; installing it twice is harmless.
-                let _ = rustls::crypto::ring::default_provider().install_default();
-                let client = reqwest::Client::builder()
+                let client = http_client()
                     .connect_timeout(Duration::from_secs(5))
                     .timeout(Duration::from_secs(15))
                     .build()

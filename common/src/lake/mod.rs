@@ -160,6 +160,23 @@ impl Lake {
         }
     }
 
+    /// Writes a whole file at once: one request where staging and publishing need three.
+    ///
+    /// `commit` names the content and is kept with it, so that an attempt whose answer was lost is told from
+    /// another writer's. [`LakeError::Conflict`] when `expect` does not hold.
+    pub async fn put_file(
+        &self,
+        path: &str,
+        body: Bytes,
+        commit: &str,
+        expect: &Expect,
+    ) -> Result<Version, LakeError> {
+        match &self.store {
+            Store::S3(s3) => s3.put_file(path, body, commit, expect).await,
+            Store::Dir(dir) => dir.put(path, body, expect).await,
+        }
+    }
+
     /// Removes the object at `path`, if there is one.
     pub async fn delete(&self, path: &str) -> Result<(), LakeError> {
         match &self.store {

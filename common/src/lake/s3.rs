@@ -21,6 +21,9 @@ const PART_BYTES: usize = 8 * 1024 * 1024;
 /// Metadata of an object that names its content.
 const COMMIT: &str = "tributary-commit";
 
+/// Media type of the data files.
+const PARQUET: &str = "application/vnd.apache.parquet";
+
 /// Attempts of a request, the first included; the SDK waits between them with backoff and jitter.
 const ATTEMPTS: u32 = 6;
 
@@ -183,6 +186,34 @@ impl S3 {
         }
     }
 
+    pub(super) async fn put_file(
+        &self,
+        path: &str,
+        body: Bytes,
+        commit: &str,
+        expect: &Expect,
+    ) -> Result<Version, LakeError> {
+        let (if_match, if_none_match) = conditions(expect);
+        let request = self.client.put_object().bucket(&self.bucket).key(self.key(path)).body(body.into());
+        let request = request.metadata(COMMIT, commit).content_type(PARQUET);
+        let error = match request.set_if_match(if_match).set_if_none_match(if_none_match).send().await {
+            Ok(put) => return Ok(Version(put.e_tag.unwrap_or_default())),
+            Err(error) => error,
+        };
+        match self.standing(path, commit).await? {
+            Some(version) => Ok(version),
+            None if lost_race(&error, expect) => Err(LakeError::Conflict(path.to_owned())),
+            None => Err(fault(self.shown("write", path), &error)),
+        }
+    }
+
+    /// The version at `path` if it is the content named `commit`: the answer to an earlier attempt may have
+    /// been lost, and what stands there tells.
+    async fn standing(&self, path: &str, commit: &str) -> Result<Option<Version>, LakeError> {
+        let head = self.head_with_commit(path).await?;
+        Ok(head.filter(|(_, found)| found.as_deref() == Some(commit)).map(|(meta, _)| meta.version))
+    }
+
     pub(super) async fn delete(&self, path: &str) -> Result<(), LakeError> {
         let request = self.client.delete_object().bucket(&self.bucket).key(self.key(path));
         match request.send().await {
@@ -195,7 +226,7 @@ impl S3 {
         let request = self.client.create_multipart_upload().bucket(&self.bucket).key(self.key(path));
         let upload = request
             .metadata(COMMIT, commit)
-            .content_type("application/vnd.apache.parquet")
+            .content_type(PARQUET)
             .send()
             .await
             .map_err(|e| fault(self.shown("start writing", path), &e))?;
@@ -226,11 +257,8 @@ impl S3 {
             Ok(completed) => return Ok(Version(completed.e_tag.unwrap_or_default())),
             Err(error) => error,
         };
-        // The answer to an earlier attempt may have been lost: what stands there tells.
-        if let Some((meta, Some(commit))) = self.head_with_commit(&staged.path).await?
-            && commit == staged.commit
-        {
-            return Ok(meta.version);
+        if let Some(version) = self.standing(&staged.path, &staged.commit).await? {
+            return Ok(version);
         }
         let upload_is_gone = error.code() == Some("NoSuchUpload");
         if upload_is_gone || lost_race(&error, expect) {
