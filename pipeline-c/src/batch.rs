@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-use arrow_array::builder::{BinaryBuilder, Int32Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder};
+use arrow_array::builder::{
+    BinaryBuilder, Int32Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
+};
 use arrow_array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use chrono::{DateTime, Utc};
@@ -91,7 +93,9 @@ impl Batch {
     pub fn push(&mut self, record: &Record<'_>, judged: Result<Event, Malformed>) {
         self.tally.count(self.partition, record, &judged);
         self.bytes += match judged {
-            Ok(event) => self.events.entry(Day::of(event.event_timestamp)).or_default().push(record.offset, &event),
+            Ok(event) => {
+                self.events.entry(Day::of(event.event_timestamp)).or_default().push(record.offset, &event)
+            }
             Err(malformed) => self.malformed.push(record, &malformed),
         };
         self.next_offset = record.offset + 1;
@@ -180,7 +184,8 @@ impl MalformedColumns {
         self.value.0.append_value(record.value.unwrap_or_default());
         self.reason.0.append_value(malformed.reason.code());
         self.detail.0.append_value(&malformed.detail);
-        let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len) + malformed.detail.len();
+        let bytes =
+            record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len) + malformed.detail.len();
         (bytes + 48) as u64 * 3 / 2
     }
 
@@ -188,7 +193,10 @@ impl MalformedColumns {
         let offset = self.offset.0.finish();
         let rows = offset.values().len();
         let columns: Vec<ArrayRef> = vec![
-            Arc::new(arrow_array::StringArray::from_iter_values(std::iter::repeat_n(place.topic.as_ref(), rows))),
+            Arc::new(arrow_array::StringArray::from_iter_values(std::iter::repeat_n(
+                place.topic.as_ref(),
+                rows,
+            ))),
             Arc::new(arrow_array::Int32Array::from_value(place.partition.0, rows)),
             Arc::new(offset),
             Arc::new(self.kafka_timestamp.0.finish().with_timezone("UTC")),
@@ -208,7 +216,8 @@ fn constant(at: DateTime<Utc>, rows: usize) -> ArrayRef {
 
 fn output(stream: Stream, day: Day, span: &Span, schema: &SchemaRef, columns: Vec<ArrayRef>) -> Output {
     let (first_offset, last_offset) = span.0.unwrap_or_default();
-    let rows = RecordBatch::try_new(Arc::clone(schema), columns).expect("the columns are built for this schema");
+    let rows =
+        RecordBatch::try_new(Arc::clone(schema), columns).expect("the columns are built for this schema");
     Output { stream, date: day.date(), first_offset, last_offset, rows }
 }
 

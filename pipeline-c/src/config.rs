@@ -229,8 +229,12 @@ mod tests {
     fn the_defaults_of_the_command_line_and_of_an_embedding_program_are_the_same() {
         let args = "c --brokers b:1 --registry dir:/r --lake file:///l --kafka-config a=b";
         let parsed = Config::try_parse_from(args.split(' ')).unwrap();
-        let embedded =
-            Config::embedded(parsed.kafka.clone(), parsed.registry.clone(), parsed.lake.clone(), parsed.run.clone());
+        let embedded = Config::embedded(
+            parsed.kafka.clone(),
+            parsed.registry.clone(),
+            parsed.lake.clone(),
+            parsed.run.clone(),
+        );
         assert_eq!(format!("{parsed:?}"), format!("{embedded:?}"));
     }
 }

@@ -69,7 +69,9 @@ impl WriterSchema {
         strip_logical_types(&mut json);
         match Schema::parse(&json).map_err(|error| unreadable(error.to_string()))? {
             record @ Schema::Record(_) => Ok(Self(record)),
-            other => Err(Undecodable::NotARecord(format!("{:?}", apache_avro::schema::SchemaKind::from(&other)))),
+            other => {
+                Err(Undecodable::NotARecord(format!("{:?}", apache_avro::schema::SchemaKind::from(&other))))
+            }
         }
     }
 }
@@ -127,9 +129,11 @@ fn text(field: &'static str, value: Value) -> Result<Option<String>, Undecodable
         Value::Null => Ok(None),
         Value::String(text) => Ok(Some(text)),
         // Avro promotes bytes to string.
-        Value::Bytes(bytes) => String::from_utf8(bytes)
-            .map(Some)
-            .map_err(|_| Undecodable::Field { field, found: "bytes that are not UTF-8", wanted: "string" }),
+        Value::Bytes(bytes) => String::from_utf8(bytes).map(Some).map_err(|_| Undecodable::Field {
+            field,
+            found: "bytes that are not UTF-8",
+            wanted: "string",
+        }),
         Value::Union(_, inner) => text(field, *inner),
         other => Err(Undecodable::Field { field, found: kind(&other), wanted: "string" }),
     }
@@ -236,14 +240,28 @@ mod tests {
                {"name":"event_id","type":["null",{"type":"string","logicalType":"uuid"}]}"#,
         );
         let tags = [long(1), string("a"), long(2), long(1), long(2), long(0), long(0)].concat();
-        let body =
-            [long(1), long(1), string("t"), long(0), string("LIKE"), tags, long(0), long(7), long(1), string("e")]
-                .concat();
+        let body = [
+            long(1),
+            long(1),
+            string("t"),
+            long(0),
+            string("LIKE"),
+            tags,
+            long(0),
+            long(7),
+            long(1),
+            string("e"),
+        ]
+        .concat();
         assert_eq!(decode(&schema, &body), Ok(RawEvent { product_id: None, ..event() }));
-        let nulls =
-            [long(0), long(0), long(1), long(0), long(0), long(7), long(0)].concat();
-        let expected =
-            RawEvent { event_id: None, customer_id: 7, event_type: None, product_id: None, event_timestamp: None };
+        let nulls = [long(0), long(0), long(1), long(0), long(0), long(7), long(0)].concat();
+        let expected = RawEvent {
+            event_id: None,
+            customer_id: 7,
+            event_type: None,
+            product_id: None,
+            event_timestamp: None,
+        };
         assert_eq!(decode(&schema, &nulls), Ok(expected));
     }
 
@@ -262,8 +280,16 @@ mod tests {
             (r#"{"name":"customer_id","type":"long"}"#.into(), long(7), "customer_id is long"),
             (r#"{"name":"customer_id","type":"string"}"#.into(), string("7"), "customer_id is string"),
             (r#"{"name":"customer_id","type":["null","int"]}"#.into(), long(0), "customer_id is missing"),
-            (format!(r#"{CUSTOMER},{{"name":"event_id","type":"long"}}"#), [long(7), long(7)].concat(), "event_id is long"),
-            (format!(r#"{CUSTOMER},{{"name":"event_type","type":"boolean"}}"#), [long(7), vec![9]].concat(), "body"),
+            (
+                format!(r#"{CUSTOMER},{{"name":"event_id","type":"long"}}"#),
+                [long(7), long(7)].concat(),
+                "event_id is long",
+            ),
+            (
+                format!(r#"{CUSTOMER},{{"name":"event_type","type":"boolean"}}"#),
+                [long(7), vec![9]].concat(),
+                "body",
+            ),
         ];
         for (fields, body, reason) in cases {
             let error = decode(&schema(&fields), &body).unwrap_err().to_string();

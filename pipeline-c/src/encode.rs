@@ -125,7 +125,11 @@ async fn merge_sorted(
     Ok(())
 }
 
-async fn append(tail: Option<LakeFile>, rows: &RecordBatch, writer: &mut AsyncArrowWriter<Sink>) -> Result<()> {
+async fn append(
+    tail: Option<LakeFile>,
+    rows: &RecordBatch,
+    writer: &mut AsyncArrowWriter<Sink>,
+) -> Result<()> {
     if let Some(tail) = tail {
         let mut batches = read(tail).await?;
         while let Some(batch) = batches.try_next().await? {

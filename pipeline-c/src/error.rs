@@ -96,7 +96,9 @@ pub enum Error {
         reason: String,
     },
     /// The state object was written by a newer program.
-    #[error("the state object {path} has version {found}, this program knows version {known}; use the newer pipeline-c")]
+    #[error(
+        "the state object {path} has version {found}, this program knows version {known}; use the newer pipeline-c"
+    )]
     StateVersion {
         /// Where it is.
         path: String,
@@ -130,7 +132,9 @@ pub enum Error {
         path: String,
     },
     /// Too many malformed records.
-    #[error("refused: {malformed} of {records} records are malformed, more than --max-malformed-ratio {limit} allows")]
+    #[error(
+        "refused: {malformed} of {records} records are malformed, more than --max-malformed-ratio {limit} allows"
+    )]
     Refused {
         /// Records in the batch.
         records: u64,

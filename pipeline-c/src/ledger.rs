@@ -151,7 +151,13 @@ async fn read(lake: &Lake, path: &str, patience: Duration) -> Result<Option<(Sta
 ///
 /// A write whose answer was lost may be repeated: it names what it replaces, so at most one of the attempts
 /// happens, and the commit's name tells whether one did.
-async fn swap(lake: &Lake, place: &Place, next: &State, expect: &Expect, patience: Duration) -> Result<Version, Error> {
+async fn swap(
+    lake: &Lake,
+    place: &Place,
+    next: &State,
+    expect: &Expect,
+    patience: Duration,
+) -> Result<Version, Error> {
     let path = place.state_path();
     let mut backoff = backoff(patience);
     loop {
@@ -165,8 +171,11 @@ async fn swap(lake: &Lake, place: &Place, next: &State, expect: &Expect, patienc
             now if is_expected(now.as_ref().map(|(_, version)| version), expect) => {}
             now => return Err(fenced(place, now.as_ref().map(|(state, _)| state))),
         }
-        wait_or(LakeError::Unavailable { action: format!("replace {path}"), reason: error.to_string() }, &mut backoff)
-            .await?;
+        wait_or(
+            LakeError::Unavailable { action: format!("replace {path}"), reason: error.to_string() },
+            &mut backoff,
+        )
+        .await?;
     }
 }
 
@@ -179,7 +188,8 @@ fn is_expected(now: Option<&Version>, expect: &Expect) -> bool {
 }
 
 fn fenced(place: &Place, now: Option<&State>) -> Error {
-    let owner = now.map_or_else(|| "someone who removed the state object".to_owned(), |state| state.owner.clone());
+    let owner =
+        now.map_or_else(|| "someone who removed the state object".to_owned(), |state| state.owner.clone());
     Error::Fenced { place: place.clone(), owner, epoch: now.map_or(0, |state| state.epoch) }
 }
 
@@ -190,7 +200,9 @@ pub fn backoff(patience: Duration) -> Backoff {
 
 /// Waits before the next attempt, or gives up with the error.
 pub async fn wait_or(error: LakeError, backoff: &mut Backoff) -> Result<(), Error> {
-    let Some(wait) = error.retryable().then(|| backoff.next_wait()).flatten() else { return Err(error.into()) };
+    let Some(wait) = error.retryable().then(|| backoff.next_wait()).flatten() else {
+        return Err(error.into());
+    };
     metrics::counter!("tributary_lake_outages_total").increment(1);
     tracing::warn!(%error, "waiting for the lake");
     tokio::time::sleep(wait).await;

@@ -26,7 +26,7 @@ use common::avro::Registry;
 use common::lake::Lake;
 use common::run::{Clock, Exit, Shutdown, new_run_id};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 pub use config::{ByteSize, Config, FlushArgs, GateArgs, OnGap, OnMalformed, OnNewTopic, TailMode};
 pub use error::Error;
@@ -36,8 +36,11 @@ pub use history::newest_reports;
 use report::Reports;
 use schemas::Schemas;
 
+/// After a signal a program has 10 s.
+const STOP_WITHIN: Duration = Duration::from_millis(9_500);
+
 /// With `--every`, outages are waited for without end.
-const WITHOUT_END: Duration = Duration::from_secs(365 * 24 * 3_600);
+const WITHOUT_END: Duration = Duration::from_hours(365 * 24);
 
 /// Moves events from Kafka to the lake: once to the end of the topic, or with `--every` until `shutdown`.
 ///
@@ -80,19 +83,34 @@ async fn consume(
         runtime: Handle::current(),
     }));
     let (rounds, mut visible) = mpsc::unbounded_channel();
+    let (end, ended) = oneshot::channel();
     let stop = shutdown.clone();
-    let job = tokio::task::spawn_blocking(move || {
-        let consumer = extract::connect(&assignment)?;
-        let ended = extract::drive(&consumer, &assignment, &stop, &rounds);
-        extract::leave(consumer);
-        ended
+    // A thread of its own, so that a program that is told to stop need not wait for a broker that does not answer.
+    std::thread::spawn(move || {
+        let driven = extract::connect(&assignment).and_then(|consumer| {
+            let driven = extract::drive(&consumer, &assignment, &stop, &rounds);
+            extract::leave(consumer);
+            driven
+        });
+        // Nobody waits for a job that took too long to stop.
+        let _ = end.send(driven);
     });
     // The channel closes when the job ends, after its last batch.
-    while let Some(round) = reports.next(&mut visible, config.run.every).await {
-        reports.add(&round);
-        if config.run.every.is_some() && round.tally.records > 0 {
-            reports.conclude(&Ok(())).await;
+    let all_rounds = async {
+        while let Some(round) = reports.next(&mut visible, config.run.every).await {
+            reports.add(&round);
+            if config.run.every.is_some() && round.tally.records > 0 {
+                reports.conclude(&Ok(())).await;
+            }
         }
-    }
-    job.await.map_err(|_| Error::Ended("the consumer".to_owned()))?
+        ended.await.map_err(|_| Error::Ended("the consumer".to_owned()))?
+    };
+    tokio::select! { result = all_rounds => result, () = overdue(shutdown) => Ok(()) }
+}
+
+/// Told to stop, and did not in time: what is not visible yet is read again by the next run.
+async fn overdue(shutdown: &Shutdown) {
+    shutdown.wait().await;
+    tokio::time::sleep(STOP_WITHIN).await;
+    tracing::warn!("stopping in the middle of something that took too long");
 }

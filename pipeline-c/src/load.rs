@@ -137,7 +137,12 @@ impl Loader {
         }
     }
 
-    async fn try_stage_file(&self, tail: Option<&Tail>, output: &Output, commit: &str) -> Result<Pending, LakeError> {
+    async fn try_stage_file(
+        &self,
+        tail: Option<&Tail>,
+        output: &Output,
+        commit: &str,
+    ) -> Result<Pending, LakeError> {
         let state = self.ledger.state();
         let (path, expect, first_offset) = if let Some(Tail { file, object }) = tail {
             (file.path.clone(), Expect::Version(object.clone()), file.first_offset)
@@ -171,7 +176,12 @@ impl Loader {
     }
 
     /// Makes the files part of the state, together with the next offset. From here on they are not lost.
-    pub async fn commit(&mut self, staged: StagedFiles, next_offset: i64, at: DateTime<Utc>) -> Result<(), Error> {
+    pub async fn commit(
+        &mut self,
+        staged: StagedFiles,
+        next_offset: i64,
+        at: DateTime<Utc>,
+    ) -> Result<(), Error> {
         let StagedFiles { commit, files, after } = staged;
         let next = State { commit, flush: after.flush + 1, next_offset, pending: files.clone(), ..after };
         let committed = self.ledger.commit(next, at).await;
@@ -184,11 +194,12 @@ impl Loader {
     /// Makes all that is committed visible. Repeating it changes nothing.
     pub async fn publish(&mut self) -> Result<(), Error> {
         let pending = &self.ledger.state().pending;
-        let published: Vec<_> = stream::iter(pending.iter().enumerate().filter(|(_, file)| file.published.is_none()))
-            .map(async |(index, file)| Ok::<_, Error>((index, self.publish_file(file).await?)))
-            .buffer_unordered(FILES_AT_ONCE)
-            .try_collect()
-            .await?;
+        let published: Vec<_> =
+            stream::iter(pending.iter().enumerate().filter(|(_, file)| file.published.is_none()))
+                .map(async |(index, file)| Ok::<_, Error>((index, self.publish_file(file).await?)))
+                .buffer_unordered(FILES_AT_ONCE)
+                .try_collect()
+                .await?;
         for (index, version) in published {
             self.ledger.state_mut().pending[index].published = Some(version);
         }
@@ -224,7 +235,9 @@ impl Loader {
     async fn throw_away(&self, files: &[Pending]) {
         let Ok(now) = self.ledger.read_again().await else { return };
         let kept: Arc<[Pending]> = now.map(|state| state.pending).unwrap_or_default().into();
-        for file in files.iter().filter(|file| !kept.iter().any(|kept| kept.staged.upload == file.staged.upload)) {
+        for file in
+            files.iter().filter(|file| !kept.iter().any(|kept| kept.staged.upload == file.staged.upload))
+        {
             if let Err(error) = self.lake.abort(&file.staged).await {
                 tracing::debug!(%error, "an unfinished file is left for the next owner to throw away");
             }

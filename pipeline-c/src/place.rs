@@ -83,9 +83,8 @@ impl Place {
             _ => stem,
         };
         // From the right: a topic's name may hold `-` and digits too.
-        stem.rsplit_once('-').is_some_and(|(owner, offset)| {
-            offset.len() == 20 && digits(offset) && owner == self.to_string()
-        })
+        stem.rsplit_once('-')
+            .is_some_and(|(owner, offset)| offset.len() == 20 && digits(offset) && owner == self.to_string())
     }
 }
 
@@ -100,7 +99,14 @@ mod tests {
     #[test]
     fn a_file_is_owned_by_the_partition_in_its_name_and_no_other() {
         let date = NaiveDate::from_ymd_opt(2026, 1, 2).unwrap();
-        let places = [place("a", 1), place("a-1", 1), place("a-1", 0), place("a", 11), place("a-g1", 1), place("1", 1)];
+        let places = [
+            place("a", 1),
+            place("a-1", 1),
+            place("a-1", 0),
+            place("a", 11),
+            place("a-g1", 1),
+            place("1", 1),
+        ];
         for owner in &places {
             for stream in [Stream::Events, Stream::Malformed] {
                 for generation in [0, 3] {

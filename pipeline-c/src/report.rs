@@ -115,9 +115,13 @@ impl Summary {
         report.written = tally.event_rows();
         report.quarantined = tally.malformed_rows();
         report.warnings = tally.warnings.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
-        let offsets: Map<_, _> = partitions.iter().map(|(id, next)| (id.0.to_string(), Value::from(*next))).collect();
-        let reasons: Map<_, _> =
-            tally.malformed.iter().map(|(reason, count)| (reason.code().to_owned(), Value::from(*count))).collect();
+        let offsets: Map<_, _> =
+            partitions.iter().map(|(id, next)| (id.0.to_string(), Value::from(*next))).collect();
+        let reasons: Map<_, _> = tally
+            .malformed
+            .iter()
+            .map(|(reason, count)| (reason.code().to_owned(), Value::from(*count)))
+            .collect();
         report
             .with("partitions", offsets)
             .with("files", files)
@@ -136,7 +140,8 @@ fn observe(round: &Round) {
         metrics::counter!("tributary_malformed_total", "reason" => reason.code()).increment(*count);
     }
     for (warning, count) in &round.tally.warnings {
-        metrics::counter!("tributary_warnings_total", "job" => "pipeline-c", "reason" => *warning).increment(*count);
+        metrics::counter!("tributary_warnings_total", "job" => "pipeline-c", "reason" => *warning)
+            .increment(*count);
     }
     let files: u64 = round.flushed.iter().map(|flush| flush.files).sum();
     metrics::counter!("tributary_files_written_total", "job" => "pipeline-c").increment(files);

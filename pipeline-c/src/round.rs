@@ -45,7 +45,8 @@ pub async fn run(commands: Commands, gates: GateArgs, clock: Clock) -> Result<Ro
     }
     batch.pass(&gates)?;
     let at = clock.now();
-    let flushed = join_all(commands.values().map(|worker| ask(worker, |reply| Command::Flush(at, reply)))).await;
+    let flushed =
+        join_all(commands.values().map(|worker| ask(worker, |reply| Command::Flush(at, reply)))).await;
     let flushed: Vec<Flushed> = flushed.into_iter().flatten().collect();
     let mut tally = Tally::default();
     for written in flushed.iter().filter_map(|flush| tallies.remove(&flush.partition)) {
@@ -59,7 +60,8 @@ pub async fn run(commands: Commands, gates: GateArgs, clock: Clock) -> Result<Ro
 pub async fn settle(commands: Commands, clock: Clock) -> Round {
     let watch = Stopwatch::start();
     let at = clock.now();
-    let settled = join_all(commands.values().map(|worker| ask(worker, |reply| Command::Settle(at, reply)))).await;
+    let settled =
+        join_all(commands.values().map(|worker| ask(worker, |reply| Command::Settle(at, reply)))).await;
     let flushed = settled.into_iter().flatten().collect();
     Round { tally: Tally::default(), flushed, freshness_ms: None, watch }
 }

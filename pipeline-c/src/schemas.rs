@@ -63,7 +63,9 @@ impl Schemas {
         };
         match &writer {
             Writer::Known(_) => tracing::debug!(schema = id.0, "new writer schema"),
-            Writer::Unusable(why) => tracing::warn!(schema = id.0, %why, "no event can be read with this schema"),
+            Writer::Unusable(why) => {
+                tracing::warn!(schema = id.0, %why, "no event can be read with this schema");
+            }
             Writer::Unknown => tracing::warn!(schema = id.0, "the registry does not know this schema"),
         }
         let writer = Arc::new(writer);

@@ -143,7 +143,10 @@ impl State {
         struct Form {
             version: u64,
         }
-        let damaged = |error: serde_json::Error| Error::StateDamaged { path: path.to_owned(), reason: error.to_string() };
+        let damaged = |error: serde_json::Error| Error::StateDamaged {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        };
         let Form { version } = serde_json::from_slice(json).map_err(damaged)?;
         if version != STATE_VERSION {
             return Err(Error::StateVersion { path: path.to_owned(), found: version, known: STATE_VERSION });
@@ -183,7 +186,8 @@ impl State {
             rule.mode == TailMode::Rewrite && file.bytes < rule.target_bytes && file.generation == generation
         });
         // The latest stay; among equals the order is that of their files, so that the object is the same each time.
-        self.tails.sort_by(|a, b| b.file.flush.cmp(&a.file.flush).then_with(|| a.file.path.cmp(&b.file.path)));
+        self.tails
+            .sort_by(|a, b| b.file.flush.cmp(&a.file.flush).then_with(|| a.file.path.cmp(&b.file.path)));
         self.tails.truncate(MOST_TAILS);
     }
 }
@@ -244,7 +248,8 @@ mod tests {
         state.tails.push(Tail { file: file(2, 1, 10, 1), object: Version("v0".into()) });
         state.pending = vec![pending(file(1, 0, 99, 2), Some("v1")), pending(file(3, 7, 100, 2), Some("v1"))];
         state.settle(RULE);
-        let found: Vec<_> = state.tails.iter().map(|tail| (tail.file.first_offset, tail.object.0.as_str())).collect();
+        let found: Vec<_> =
+            state.tails.iter().map(|tail| (tail.file.first_offset, tail.object.0.as_str())).collect();
         assert_eq!(found, [(0, "v1"), (1, "v0")]);
         assert!(state.pending.is_empty());
         let mut appending = state.clone();

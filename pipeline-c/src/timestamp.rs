@@ -15,9 +15,9 @@ pub fn parse(text: &str) -> Option<i64> {
     let at = DateTime::parse_from_rfc3339(text).map(|at| at.to_utc()).or_else(|_| {
         let blank = |format: &str| format.replace('T', " ");
         let format = |format: &str| if text.contains('T') { format.to_owned() } else { blank(format) };
-        NaiveDateTime::parse_from_str(text, &format("%Y-%m-%dT%H:%M:%S%.f"))
-            .map(|at| at.and_utc())
-            .or_else(|_| DateTime::parse_from_str(text, &format("%Y-%m-%dT%H:%M:%S%.f%z")).map(|at| at.to_utc()))
+        NaiveDateTime::parse_from_str(text, &format("%Y-%m-%dT%H:%M:%S%.f")).map(|at| at.and_utc()).or_else(
+            |_| DateTime::parse_from_str(text, &format("%Y-%m-%dT%H:%M:%S%.f%z")).map(|at| at.to_utc()),
+        )
     });
     at.ok().filter(|at| (1970..=9999).contains(&at.year())).map(|at| at.timestamp_micros())
 }
@@ -71,8 +71,16 @@ mod tests {
     #[test]
     fn anything_else_is_not_a_timestamp() {
         for text in [
-            "", "now", "1765306245", "2025-12-09", "2025-13-09T18:50:45Z", "2025-02-30T00:00:00Z",
-            "1969-12-31T23:59:59Z", "12025-12-09T18:50:45Z", "0001-01-01T00:00:00Z", "2025-12-09T25:00:00Z",
+            "",
+            "now",
+            "1765306245",
+            "2025-12-09",
+            "2025-13-09T18:50:45Z",
+            "2025-02-30T00:00:00Z",
+            "1969-12-31T23:59:59Z",
+            "12025-12-09T18:50:45Z",
+            "0001-01-01T00:00:00Z",
+            "2025-12-09T25:00:00Z",
             "2025-12-09T18:50:45Zjunk",
         ] {
             assert_eq!(parse(text), None, "{text}");

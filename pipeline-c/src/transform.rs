@@ -102,7 +102,8 @@ pub enum Writer {
 
 /// The schema with which the record was written, and its body.
 pub fn framed<'a>(record: &Record<'a>) -> Result<(SchemaId, &'a [u8]), Malformed> {
-    let value = record.value.ok_or_else(|| Malformed::new(Reason::NotFramed, "the value is null (a tombstone)"))?;
+    let value =
+        record.value.ok_or_else(|| Malformed::new(Reason::NotFramed, "the value is null (a tombstone)"))?;
     unframe(value).map_err(|error| Malformed::new(Reason::NotFramed, error.to_string()))
 }
 
@@ -114,7 +115,10 @@ pub fn judge(id: SchemaId, body: &[u8], writer: &Writer, timestamp_ms: i64) -> R
             return Err(Malformed::new(Reason::Undecodable, format!("schema {}: {why}", id.0)));
         }
         Writer::Unknown => {
-            return Err(Malformed::new(Reason::UnknownSchema, format!("the registry has no schema {}", id.0)));
+            return Err(Malformed::new(
+                Reason::UnknownSchema,
+                format!("the registry has no schema {}", id.0),
+            ));
         }
     };
     let raw = decode(schema, body)
@@ -223,11 +227,9 @@ mod tests {
             let event = judged(&body(Some("e"), Some("LIKE"), Some(4), text)).unwrap();
             assert_eq!((event.event_timestamp, event.warnings.timestamp), (micros, warning), "{text:?}");
         }
-        for (given, kept, warning) in [
-            (Some(0), Some(0), None),
-            (Some(-1), None, Some("negative_product_id")),
-            (None, None, None),
-        ] {
+        for (given, kept, warning) in
+            [(Some(0), Some(0), None), (Some(-1), None, Some("negative_product_id")), (None, None, None)]
+        {
             let event = judged(&body(Some("e"), Some("LIKE"), given, Some("1970-01-01T00:00:02"))).unwrap();
             assert_eq!((event.product_id, event.warnings.product), (kept, warning), "{given:?}");
         }

@@ -54,8 +54,10 @@ pub struct Flushed {
 /// How far a worker is, for whoever feeds it.
 #[derive(Debug, Default)]
 pub struct Progress {
-    /// Bytes in memory: received, buffered, being written.
-    pub bytes: AtomicU64,
+    /// Bytes of records that were not judged yet.
+    pub backlog_bytes: AtomicU64,
+    /// Bytes of rows that are not visible yet, about.
+    pub buffered_bytes: AtomicU64,
     /// Rows in the open batch.
     pub rows: AtomicU64,
     /// The next offset to be judged.
@@ -188,13 +190,13 @@ impl Worker {
             }
             index += 1;
         }
-        self.progress.bytes.fetch_add(self.batch.bytes - bytes_before, Relaxed);
+        self.progress.buffered_bytes.fetch_add(self.batch.bytes - bytes_before, Relaxed);
         self.progress.rows.store(self.batch.tally.records, Relaxed);
         self.progress.next_offset.store(self.batch.next_offset, Relaxed);
         if missing.is_some() {
             self.current = Some((chunk, index));
         } else {
-            self.progress.bytes.fetch_sub(chunk.size_bytes(), Relaxed);
+            self.progress.backlog_bytes.fetch_sub(chunk.size_bytes(), Relaxed);
         }
         missing
     }
@@ -233,7 +235,7 @@ impl Worker {
         self.progress.committed_offset.store(next_offset, Relaxed);
         let files = outputs.len() as u64;
         drop(outputs);
-        self.progress.bytes.fetch_sub(bytes, Relaxed);
+        self.progress.buffered_bytes.fetch_sub(bytes, Relaxed);
         Ok(Flushed { files, ..self.nothing_flushed() })
     }
 

@@ -1,4 +1,5 @@
 //! The whole job on librdkafka's own broker, a directory and schemas in files.
+#![allow(clippy::unwrap_used)] // a test that fails says where
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -36,11 +37,8 @@ impl Bench {
     }
 
     fn config(&self, every: Option<Duration>) -> Config {
-        let kafka = KafkaArgs {
-            brokers: self.cluster.bootstrap_servers(),
-            topic: TOPIC.into(),
-            config: Vec::new(),
-        };
+        let kafka =
+            KafkaArgs { brokers: self.cluster.bootstrap_servers(), topic: TOPIC.into(), config: Vec::new() };
         let lake = LakeArgs { lake: format!("file://{}/lake", self.dir.path().display()).parse().unwrap() };
         let registry = RegistryArgs { registry: registry_url(self.dir.path()) };
         Config::embedded(kafka, registry, lake, RunArgs { every, output: OutputFormat::None })
@@ -59,13 +57,19 @@ impl Bench {
                 ("customer_id".into(), Value::Int(i32::try_from(number % 17).unwrap())),
                 ("event_type".into(), Value::String("LIKE".into())),
                 ("product_id".into(), Value::Union(0, Box::new(Value::Null))),
-                ("event_timestamp".into(), Value::String(format!("2026-01-{:02}T10:00:00Z", 1 + number % 3))),
+                (
+                    "event_timestamp".into(),
+                    Value::String(format!("2026-01-{:02}T10:00:00Z", 1 + number / 3 % 3)),
+                ),
             ]);
             let body = apache_avro::to_avro_datum(&schema, event).unwrap();
             let value = if number % 10 == 0 { b"not framed".to_vec() } else { frame(self.schema, &body) };
             let partition = i32::try_from(number % 3).unwrap();
             let key = format!("e{number}");
-            producer.send(BaseRecord::to(TOPIC).partition(partition).key(&key).payload(&value)).map_err(|(e, _)| e).unwrap();
+            producer
+                .send(BaseRecord::to(TOPIC).partition(partition).key(&key).payload(&value))
+                .map_err(|(e, _)| e)
+                .unwrap();
         }
         producer.flush(Duration::from_secs(30)).unwrap();
         self.sent += count;
@@ -93,7 +97,8 @@ impl Bench {
     }
 
     async fn reports(&self) -> Vec<Json> {
-        let lake = Lake::open(&format!("file://{}/lake", self.dir.path().display()).parse().unwrap()).await.unwrap();
+        let lake =
+            Lake::open(&format!("file://{}/lake", self.dir.path().display()).parse().unwrap()).await.unwrap();
         let history = lake.get("_state/events/run_history-customer_events.jsonl").await.unwrap();
         let text = history.map(|(body, _)| String::from_utf8(body.to_vec()).unwrap()).unwrap_or_default();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -119,7 +124,8 @@ async fn a_run_reads_to_the_end_and_a_second_one_changes_nothing() {
     assert_eq!((bench.rows("events"), bench.rows("events_malformed")), (3_240, 360));
     assert_eq!(bench.files("events").len(), 9, "the tails were rewritten");
     let reports = bench.reports().await;
-    let seen: Vec<_> = reports.iter().map(|r| (r["status"].as_str().unwrap(), r["read"].as_u64().unwrap())).collect();
+    let seen: Vec<_> =
+        reports.iter().map(|r| (r["status"].as_str().unwrap(), r["read"].as_u64().unwrap())).collect();
     assert_eq!(seen, [("ok", 3_000), ("idle", 0), ("ok", 600)]);
     assert_eq!(reports[2]["partitions"], serde_json::json!({"0": 1200, "1": 1200, "2": 1200}));
     assert_eq!((&reports[2]["malformed"], &reports[2]["quarantined"]), (&60.into(), &60.into()));
@@ -137,7 +143,7 @@ async fn a_job_that_stays_makes_events_visible_and_a_signal_ends_it_with_all_it_
     });
     let deadline = common::run::Stopwatch::start();
     while bench.rows("events") < 270 {
-        assert!(deadline.elapsed() < Duration::from_secs(60), "nothing became visible");
+        assert!(deadline.elapsed() < Duration::from_mins(1), "nothing became visible");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     bench.send(300);
@@ -173,4 +179,22 @@ async fn a_topic_that_does_not_exist_and_a_registry_that_is_none_are_told() {
     let (history, _) = lake.get("_state/events/run_history-no_such_topic.jsonl").await.unwrap().unwrap();
     let report: Json = serde_json::from_slice(&history).unwrap();
     assert!(report["error"].as_str().unwrap().contains("no_such_topic does not exist"), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_does_not_answer_is_waited_for_and_nothing_becomes_malformed_by_it() {
+    let mut bench = Bench::new().await;
+    bench.send(300);
+    let (schemas, away) = (bench.dir.path().join("schemas"), bench.dir.path().join("away"));
+    std::fs::rename(&schemas, &away).unwrap();
+    let config = bench.config(None);
+    let job = tokio::spawn(async move { run(&config, Clock::system(), &Shutdown::manual()).await });
+    let claimed = bench.dir.path().join("lake/_state/events/customer_events-0.json");
+    while !claimed.exists() {
+        assert!(!job.is_finished(), "the run ended without its registry");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    std::fs::rename(&away, &schemas).unwrap();
+    assert_eq!(job.await.unwrap(), Exit::Done);
+    assert_eq!((bench.rows("events"), bench.rows("events_malformed")), (270, 30));
 }

@@ -102,7 +102,10 @@ impl Feed {
     pub fn hand_over(&mut self) {
         if !self.chunk.is_empty() {
             let chunk = std::mem::take(&mut self.chunk);
-            self.worker.progress.bytes.fetch_add(chunk.size_bytes(), std::sync::atomic::Ordering::Relaxed);
+            self.worker
+                .progress
+                .backlog_bytes
+                .fetch_add(chunk.size_bytes(), std::sync::atomic::Ordering::Relaxed);
             // A worker that has ended is noticed by its `ended`.
             let _ = self.worker.deliveries.send(Delivery::Records(chunk));
         }
@@ -185,19 +188,26 @@ impl Assignment {
         let feeds: Vec<_> = {
             let mut inner = self.lock();
             inner.fenced.retain(|partition, _| !partitions.contains(partition));
-            partitions.iter().filter_map(|partition| Some((*partition, inner.feeds.remove(partition)?))).collect()
+            partitions
+                .iter()
+                .filter_map(|partition| Some((*partition, inner.feeds.remove(partition)?)))
+                .collect()
         };
         for (partition, _) in &feeds {
             tracing::info!(place = %self.place(*partition), lost, "revoked");
         }
         let patience = if lost { Duration::ZERO } else { REVOKE_PATIENCE };
-        self.shared.runtime.block_on(end_workers(feeds.into_iter().map(|(_, feed)| feed.worker).collect(), patience));
+        self.shared
+            .runtime
+            .block_on(end_workers(feeds.into_iter().map(|(_, feed)| feed.worker).collect(), patience));
     }
 
     /// Ends all workers: at once what is idle, after `patience` what is in the middle of something.
     pub fn end_all(&self, patience: Duration) {
         let feeds = std::mem::take(&mut self.lock().feeds);
-        self.shared.runtime.block_on(end_workers(feeds.into_values().map(|feed| feed.worker).collect(), patience));
+        self.shared
+            .runtime
+            .block_on(end_workers(feeds.into_values().map(|feed| feed.worker).collect(), patience));
     }
 }
 

@@ -70,12 +70,14 @@ pub fn connect(assignment: &Arc<Assignment>) -> Result<EventConsumer, Error> {
         settings.set(*key, *value);
     }
     let (brokers, single) = (config.kafka.brokers.clone(), config.run.every.is_none());
-    let consumer: EventConsumer =
-        settings.create_with_context(GroupContext { assignment: Arc::clone(assignment) }).map_err(Error::Setting)?;
+    let consumer: EventConsumer = settings
+        .create_with_context(GroupContext { assignment: Arc::clone(assignment) })
+        .map_err(Error::Setting)?;
     let ask = || format!("ask Kafka at {brokers} for the topic {topic}");
     let metadata = consumer.fetch_metadata(Some(&topic), ANSWER_WITHIN).map_err(Error::kafka(ask()))?;
     let known = metadata.topics().iter().find(|found| found.name() == &*topic);
-    let partitions: Vec<_> = known.map_or(&[][..], |found| found.partitions()).iter().map(|p| PartitionId(p.id())).collect();
+    let partitions: Vec<_> =
+        known.map_or(&[][..], |found| found.partitions()).iter().map(|p| PartitionId(p.id())).collect();
     if partitions.is_empty() {
         return Err(Error::NoTopic { topic: topic.to_string(), brokers });
     }
@@ -110,7 +112,11 @@ fn log_range(consumer: &EventConsumer, topic: &str, partition: PartitionId) -> R
 }
 
 impl GroupContext {
-    fn assign(&self, consumer: &EventConsumer, partitions: &[PartitionId]) -> Result<TopicPartitionList, Error> {
+    fn assign(
+        &self,
+        consumer: &EventConsumer,
+        partitions: &[PartitionId],
+    ) -> Result<TopicPartitionList, Error> {
         let topic = &self.assignment.shared.topic;
         let read = |partition: &PartitionId| Ok((*partition, log_range(consumer, topic, *partition)?));
         let watch = Stopwatch::start();
@@ -148,7 +154,11 @@ impl ConsumerContext for GroupContext {
                 Err(error) => {
                     self.assignment.lock().failure = Some(error);
                     // The group's decision must be answered; the run ends before a record arrives.
-                    if cooperative { consumer.incremental_assign(&TopicPartitionList::new()) } else { consumer.unassign() }
+                    if cooperative {
+                        consumer.incremental_assign(&TopicPartitionList::new())
+                    } else {
+                        consumer.unassign()
+                    }
                 }
             }
         } else {
@@ -171,11 +181,18 @@ impl ConsumerContext for GroupContext {
 impl ClientContext for GroupContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         match level {
-            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+            RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error => {
                 tracing::warn!(facility, "librdkafka: {message}");
             }
-            RDKafkaLogLevel::Warning | RDKafkaLogLevel::Notice => tracing::info!(facility, "librdkafka: {message}"),
-            RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => tracing::debug!(facility, "librdkafka: {message}"),
+            RDKafkaLogLevel::Warning | RDKafkaLogLevel::Notice => {
+                tracing::info!(facility, "librdkafka: {message}");
+            }
+            RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
+                tracing::debug!(facility, "librdkafka: {message}");
+            }
         }
     }
 
@@ -190,7 +207,9 @@ impl ClientContext for GroupContext {
         let inner = self.assignment.lock();
         let Some(topic) = statistics.topics.get(&*self.assignment.shared.topic) else { return };
         for (partition, feed) in &inner.feeds {
-            let Some(log) = topic.partitions.get(&partition.0).filter(|log| log.hi_offset >= 0) else { continue };
+            let Some(log) = topic.partitions.get(&partition.0).filter(|log| log.hi_offset >= 0) else {
+                continue;
+            };
             let lag = log.hi_offset - feed.worker.progress.committed_offset.load(Relaxed);
             #[allow(clippy::cast_precision_loss)] // a gauge is a float; a lag is far below 2^53
             metrics::gauge!("tributary_lag_records", "job" => "pipeline-c", "partition" => partition.0.to_string())

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::run::{Shutdown, Stopwatch};
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
-use rdkafka::TopicPartitionList;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -22,7 +22,13 @@ use crate::worker::ended_unexpectedly;
 const POLL: Duration = Duration::from_millis(20);
 
 /// Records taken in a row before looking at what else is to be done.
-const POLL_RECORDS: u32 = 5_000;
+const POLL_BYTES: usize = 2 * 1024 * 1024;
+
+/// What a record takes besides its key and value, about.
+const RECORD_BYTES: usize = 64;
+
+/// Longest time without polling while workers judge what they have.
+const CATCH_UP: Duration = Duration::from_millis(100);
 
 /// After a signal: time to make visible what is there. The program has 10 s in all.
 const STOP_WITHIN: Duration = Duration::from_secs(7);
@@ -99,7 +105,9 @@ impl Drive<'_> {
             }
             if self.running.is_some() {
                 if self.time_left().is_zero() {
-                    tracing::warn!("not all that was read could be made visible in time; it will be read again");
+                    tracing::warn!(
+                        "not all that was read could be made visible in time; it will be read again"
+                    );
                     return Ok(());
                 }
             } else if self.round_is_due() {
@@ -119,13 +127,15 @@ impl Drive<'_> {
     }
 
     fn take_records(&mut self) -> Result<(), Error> {
+        self.let_workers_catch_up();
         let mut wait = POLL;
-        for _ in 0..POLL_RECORDS {
+        let mut bytes = 0;
+        while bytes < POLL_BYTES {
             let Some(polled) = self.consumer.poll(wait) else { break };
             wait = Duration::ZERO;
             match polled {
                 Ok(message) => {
-                    self.since_record = Stopwatch::start();
+                    bytes += message.payload_len() + message.key_len() + RECORD_BYTES;
                     let record = Record {
                         offset: message.offset(),
                         timestamp_ms: message
@@ -137,7 +147,12 @@ impl Drive<'_> {
                     };
                     let partition = PartitionId(message.partition());
                     // A partition without a worker was revoked or taken over: its next owner reads the record.
-                    let wanted = self.assignment.lock().feeds.get_mut(&partition).is_none_or(|feed| feed.push(&record));
+                    let wanted = self
+                        .assignment
+                        .lock()
+                        .feeds
+                        .get_mut(&partition)
+                        .is_none_or(|feed| feed.push(&record));
                     if !wanted {
                         self.pause(&[partition])?;
                     }
@@ -150,8 +165,21 @@ impl Drive<'_> {
                 Err(error) => self.judge_error(error)?,
             }
         }
+        if bytes > 0 {
+            self.since_record = Stopwatch::start();
+        }
         self.assignment.lock().feeds.values_mut().for_each(super::assignment::Feed::hand_over);
         Ok(())
+    }
+
+    /// Reading is faster than judging: what is not judged yet may not take the rows' room. A short wait keeps what
+    /// librdkafka has read ahead, pausing would throw it away.
+    fn let_workers_catch_up(&self) {
+        let limit = self.assignment.shared.config.flush.max_memory.0 / 8;
+        let watch = Stopwatch::start();
+        while self.load().backlog_bytes > limit && watch.elapsed() < CATCH_UP {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// librdkafka goes on by itself after most errors.
@@ -188,7 +216,9 @@ impl Drive<'_> {
         for (partition, feed) in &mut inner.feeds {
             match feed.worker.ended.try_recv() {
                 Err(tokio::sync::oneshot::error::TryRecvError::Empty) => {}
-                Ok(Err(error @ Error::Fenced { .. })) if self.interval.is_some() => fenced.push((*partition, error)),
+                Ok(Err(error @ Error::Fenced { .. })) if self.interval.is_some() => {
+                    fenced.push((*partition, error));
+                }
                 Ok(Err(error)) => return Err(error),
                 Ok(Ok(())) | Err(_) => return Err(ended_unexpectedly(&self.assignment.place(*partition))),
             }
@@ -198,7 +228,8 @@ impl Drive<'_> {
             inner.feeds.remove(&partition);
             inner.fenced.insert(partition, (Stopwatch::start(), error));
         }
-        let overdue = inner.fenced.iter().find(|(_, (since, _))| since.elapsed() > FENCED_FOR).map(|(id, _)| *id);
+        let overdue =
+            inner.fenced.iter().find(|(_, (since, _))| since.elapsed() > FENCED_FOR).map(|(id, _)| *id);
         match overdue.and_then(|partition| inner.fenced.remove(&partition)) {
             Some((_, error)) => Err(error),
             None => Ok(()),
@@ -207,7 +238,8 @@ impl Drive<'_> {
 
     fn bound_memory(&mut self) -> Result<(), Error> {
         let limit = self.assignment.shared.config.flush.max_memory.0;
-        let bytes = self.load().0;
+        let load = self.load();
+        let bytes = load.backlog_bytes + load.buffered_bytes;
         #[allow(clippy::cast_precision_loss)] // a gauge is a float; bytes in memory are far below 2^53
         metrics::gauge!("tributary_buffered_bytes").set(bytes as f64);
         if self.paused != (bytes >= if self.paused { limit / 2 } else { limit }) {

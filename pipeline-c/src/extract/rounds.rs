@@ -10,14 +10,33 @@ use super::drive::Drive;
 use crate::error::Error;
 use crate::round::{self, Commands};
 
+/// What the workers hold at a moment.
+#[derive(Debug, Default)]
+pub(super) struct Load {
+    /// Records that were not judged yet.
+    pub(super) backlog_bytes: u64,
+    /// Rows that are not visible yet.
+    pub(super) buffered_bytes: u64,
+    /// Rows in open batches.
+    pub(super) rows: u64,
+    most_buffered_bytes: u64,
+    most_rows: u64,
+}
+
 impl Drive<'_> {
-    /// Bytes in all partitions, rows in all, and the most bytes and rows in one.
-    pub(super) fn load(&self) -> (u64, u64, u64, u64) {
-        self.assignment.lock().feeds.values().fold((0, 0, 0, 0), |(bytes, rows, most_bytes, most_rows), feed| {
+    /// What all workers hold.
+    pub(super) fn load(&self) -> Load {
+        let mut load = Load::default();
+        for feed in self.assignment.lock().feeds.values() {
             let progress = &feed.worker.progress;
-            let (b, r) = (progress.bytes.load(Relaxed), progress.rows.load(Relaxed));
-            (bytes + b, rows + r, most_bytes.max(b), most_rows.max(r))
-        })
+            let (buffered, rows) = (progress.buffered_bytes.load(Relaxed), progress.rows.load(Relaxed));
+            load.backlog_bytes += progress.backlog_bytes.load(Relaxed);
+            load.buffered_bytes += buffered;
+            load.rows += rows;
+            load.most_buffered_bytes = load.most_buffered_bytes.max(buffered);
+            load.most_rows = load.most_rows.max(rows);
+        }
+        load
     }
 
     pub(super) fn drained(&self) -> bool {
@@ -27,17 +46,17 @@ impl Drive<'_> {
 
     pub(super) fn round_is_due(&self) -> bool {
         let flush = &self.assignment.shared.config.flush;
-        let (bytes, rows, most_bytes, most_rows) = self.load();
-        if rows == 0 {
+        let load = self.load();
+        if load.rows == 0 {
             return false;
         }
         if self.since_stop.is_some() {
             return !self.last_round_begun;
         }
         self.interval.is_some_and(|interval| self.since_round.elapsed() >= interval)
-            || most_bytes >= flush.flush_bytes.0
-            || most_rows >= flush.flush_rows
-            || bytes >= flush.max_memory.0 / 4 * 3
+            || load.most_buffered_bytes >= flush.flush_bytes.0
+            || load.most_rows >= flush.flush_rows
+            || load.buffered_bytes >= flush.max_memory.0 / 4 * 3
             || self.drained()
     }
 
@@ -80,7 +99,9 @@ impl Drive<'_> {
             }
         }
         // For lag tools; what counts is in the state objects.
-        if offsets.count() > 0 && let Err(error) = self.consumer.commit(&offsets, CommitMode::Async) {
+        if offsets.count() > 0
+            && let Err(error) = self.consumer.commit(&offsets, CommitMode::Async)
+        {
             tracing::debug!(%error, "the group's offsets were not committed");
         }
         // Who reads the rounds has ended only when this is ending too.
@@ -93,9 +114,12 @@ impl Drive<'_> {
         let shared = &self.assignment.shared;
         let settle = round::settle(self.commands(), shared.clock.clone());
         let limit = self.time_left();
-        match shared.runtime.block_on(async { tokio::time::timeout(limit, settle).await }) {
-            Ok(round) => drop(self.rounds.send(round)),
-            Err(_) => tracing::debug!("the next run publishes the last files again, which changes nothing"),
+        let settled = shared.runtime.block_on(async { tokio::time::timeout(limit, settle).await });
+        if let Ok(round) = settled {
+            // Who reads the rounds has ended only when this is ending too.
+            let _ = self.rounds.send(round);
+        } else {
+            tracing::debug!("the next run publishes the last files again, which changes nothing");
         }
     }
 }

@@ -36,7 +36,8 @@ fn batch(offsets: std::ops::Range<i64>) -> Batch {
     let mut batch = Batch::starting_at(PartitionId(0), offsets.start);
     for offset in offsets {
         let key = format!("k{offset}");
-        let record = Record { offset, timestamp_ms: offset, key: Some(key.as_bytes()), value: Some(b"value") };
+        let record =
+            Record { offset, timestamp_ms: offset, key: Some(key.as_bytes()), value: Some(b"value") };
         let judged = if offset % 10 == 0 {
             Err(Malformed { reason: Reason::Undecodable, detail: "cut off".into() })
         } else {
@@ -293,7 +294,10 @@ async fn a_gap_stops_unless_it_is_to_be_skipped_and_is_recorded_then() {
     bench.flush(&mut bench.claim().await, 0..10).await;
     let log = LogRange { start: 15, end: 40 };
     let error = bench.claim_in(log).await.unwrap_err();
-    assert!(error.to_string().contains("t-1-0: the log starts at offset 15, but 10 is next: 5 records"), "{error}");
+    assert!(
+        error.to_string().contains("t-1-0: the log starts at offset 15, but 10 is next: 5 records"),
+        "{error}"
+    );
     bench.gates.on_gap = OnGap::Skip;
     let loader = bench.claim_in(log).await.unwrap();
     assert_eq!(loader.next_offset(), 15);
