@@ -1,13 +1,16 @@
 //! A run of pipeline A or B: under the job's lease, until it commits, fails or is told to stop.
 
-use std::time::Duration;
+use serde_json::Value;
 
-use crate::run::{JobError, RunReport, Shutdown};
+use crate::examine::TooManyRejected;
+use crate::increment::OffsetBeyondTable;
+use crate::run::{Clock, Exit, JobError, RunReport, Shutdown, Stopwatch, new_run_id, repeat};
+use crate::settings::{IncrementArgs, RunArgs, SourceArgs};
 use crate::source::{Job, Lease, Source, SourceError};
 
-/// Why a batch ended before its own code could say.
+/// What ends a batch of either job badly.
 #[derive(Debug, thiserror::Error)]
-pub enum BatchEnd {
+pub enum BatchError {
     /// Another run of the job is at work.
     #[error("another run of {0} holds its lease; it ends by itself or expires")]
     Locked(&'static str),
@@ -17,29 +20,114 @@ pub enum BatchEnd {
     /// The source failed, or another run took the lease.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// The offset does not fit the table.
+    #[error(transparent)]
+    Offset(#[from] OffsetBeyondTable),
+    /// A quality gate refused the batch.
+    #[error(transparent)]
+    Refused(#[from] TooManyRejected),
 }
 
-/// Runs `batch` while holding the lease of `job`, and keeps the report of a run that did not commit.
-///
-/// `batch` gets the report to fill in and returns it; a batch that committed has kept it already.
-pub async fn under_lease<E: JobError + From<BatchEnd>>(
-    source: &Source,
+impl BatchError {
+    /// The exit code of a program that ends with this error.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Locked(_) => Exit::Locked,
+            Self::Interrupted => Exit::Done,
+            Self::Source(error) => error.exit(),
+            Self::Offset(_) | Self::Refused(_) => Exit::Refused,
+        }
+    }
+
+    /// Whether a signal, not a fault, ended the run.
+    #[must_use]
+    pub fn interrupted(&self) -> bool {
+        matches!(self, Self::Interrupted)
+    }
+}
+
+/// How a batch ended well.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Something was committed, the report with it.
+    Committed(RunReport),
+    /// There was nothing to do.
+    Idle(RunReport),
+}
+
+/// What a batch works with.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    /// Which job.
+    pub job: Job,
+    /// The source, and where the books are kept.
+    pub source: &'a Source,
+    /// The run's right to write.
+    pub lease: &'a Lease,
+    /// Tells the time.
+    pub clock: &'a Clock,
+    /// Started with the batch.
+    pub watch: Stopwatch,
+    /// To be filled in.
+    pub report: RunReport,
+}
+
+/// Runs `job` once, or with `--every` until `shutdown`; prints a report for each run.
+pub async fn run<E: JobError + From<BatchError>>(
     job: Job,
-    lease_ttl: Duration,
+    (args, source, increment): (&RunArgs, &SourceArgs, &IncrementArgs),
+    clock: &Clock,
     shutdown: &Shutdown,
+    mut batch: impl AsyncFnMut(Batch<'_>) -> Result<Outcome, E>,
+) -> Exit {
+    repeat(args, shutdown, async || {
+        let report = fresh_report(job, clock);
+        let run = async {
+            let source = Source::open(&source.source).await?;
+            source.create_own_tables().await?;
+            let lease = source.acquire_lease(job, &report.run_id, increment.lease_ttl).await?;
+            Ok((source, lease.ok_or(BatchError::Locked(job.name()))?))
+        };
+        match run.await {
+            Ok((source, lease)) => {
+                under_lease(job, &source, lease, report, clock, shutdown, &mut batch).await
+            }
+            Err(error) => (report, Err(BatchError::into(error))),
+        }
+    })
+    .await
+}
+
+/// A report with all the job's fields, however the run ends.
+fn fresh_report(job: Job, clock: &Clock) -> RunReport {
+    let report = RunReport::started(job.name(), &new_run_id(), clock.now())
+        .with("from_txn_id", Value::Null)
+        .with("to_txn_id", Value::Null)
+        .with("open_gaps", 0);
+    match job {
+        Job::Profiles => report.with("customers", 0),
+        Job::Summaries => report.with("dates", Value::Array(Vec::new())),
+    }
+}
+
+/// Runs `batch` while holding `lease`, and keeps the report of a run that did not commit.
+async fn under_lease<E: JobError + From<BatchError>>(
+    job: Job,
+    source: &Source,
+    lease: Lease,
     mut report: RunReport,
-    batch: impl AsyncFnOnce(&Lease, RunReport) -> Result<Outcome, E>,
+    clock: &Clock,
+    shutdown: &Shutdown,
+    batch: &mut impl AsyncFnMut(Batch<'_>) -> Result<Outcome, E>,
 ) -> (RunReport, Result<(), E>) {
-    let lease = match take_lease(source, job, lease_ttl, &report.run_id).await {
-        Ok(lease) => lease,
-        Err(end) => return (report, Err(end.into())),
-    };
     let lost = lease.lost();
+    let work = Batch { job, source, lease: &lease, clock, watch: Stopwatch::start(), report: report.clone() };
     let result = tokio::select! {
         biased;
-        () = shutdown.wait() => Err(BatchEnd::Interrupted.into()),
-        () = lost.wait() => Err(BatchEnd::Source(SourceError::LeaseLost).into()),
-        result = batch(&lease, report.clone()) => result,
+        () = shutdown.wait() => Err(BatchError::Interrupted.into()),
+        () = lost.wait() => Err(BatchError::Source(SourceError::LeaseLost).into()),
+        result = batch(work) => result,
     };
     let result = match result {
         Ok(Outcome::Committed(done)) => {
@@ -61,20 +149,6 @@ pub async fn under_lease<E: JobError + From<BatchEnd>>(
         tracing::warn!(%error, "the lease was not given back; the next run waits until it expires");
     }
     (report, result)
-}
-
-/// How a batch ended well.
-#[derive(Debug)]
-pub enum Outcome {
-    /// Something was committed, the report with it.
-    Committed(RunReport),
-    /// There was nothing to do.
-    Idle(RunReport),
-}
-
-async fn take_lease(source: &Source, job: Job, ttl: Duration, run_id: &str) -> Result<Lease, BatchEnd> {
-    source.create_own_tables().await?;
-    source.acquire_lease(job, run_id, ttl).await?.ok_or(BatchEnd::Locked(job.name()))
 }
 
 /// The history is for people; a run does not fail because it could not be kept.

@@ -5,31 +5,24 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::batch::BatchError;
 use crate::offsets::{Gap, GapFinder, Running, joined};
 use crate::partitioning::{read_partitions, split_ids};
-use crate::quality::Entity;
+use crate::quality::{Entity, QuarantineEntry};
+use crate::run::{RunReport, RunStatus};
 use crate::schema::TxnId;
-use crate::source::{Batch, Job, Part, QuarantinedKey, Source, SourceError};
+use crate::source::{Batch, Job, Part, QuarantinedKey, Source};
 
-/// What makes an increment impossible to find.
+/// The table was restored, truncated or swapped since the offset was written.
 #[derive(Debug, thiserror::Error)]
-pub enum IncrementError {
-    /// The source failed.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// The table was restored, truncated or swapped since the offset was written.
-    #[error(
-        "the offset of {job} is {watermark}, but the highest txn_id in transactions is {highest}: was the database \
-         restored or swapped? Set the offset to {highest} or less (0 recomputes everything) and run again"
-    )]
-    OffsetBeyondTable {
-        /// The job's name.
-        job: &'static str,
-        /// The stored offset.
-        watermark: TxnId,
-        /// The highest id there is; 0 for an empty table.
-        highest: TxnId,
-    },
+#[error(
+    "the offset of {job} is {watermark}, but the highest txn_id in transactions is {highest}: was the database \
+     restored or swapped? Set the offset to {highest} or less (0 recomputes everything) and run again"
+)]
+pub struct OffsetBeyondTable {
+    job: &'static str,
+    watermark: TxnId,
+    highest: TxnId,
 }
 
 /// What has happened in the source since the last run of a job.
@@ -63,13 +56,13 @@ pub struct Gaps {
 
 impl Increment {
     /// Reads the offset, the open gaps, the quarantine, the highest id and the running transactions.
-    pub async fn find(source: &Source, job: Job) -> Result<Self, IncrementError> {
+    pub async fn find(source: &Source, job: Job) -> Result<Self, BatchError> {
         let watermark = source.watermark(job).await?;
         // The order matters: see `Gap::settled_at_first_sight`.
         let highest = source.highest_txn_id().await?.unwrap_or(TxnId(0));
         let (running, now) = source.running_transactions().await?;
         if watermark > highest {
-            return Err(IncrementError::OffsetBeyondTable { job: job.name(), watermark, highest });
+            return Err(OffsetBeyondTable { job: job.name(), watermark, highest }.into());
         }
         Ok(Self {
             watermark,
@@ -88,12 +81,6 @@ impl Increment {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.watermark == self.highest && self.gaps.is_empty() && self.quarantined.is_empty()
-    }
-
-    /// How many gaps were open after the last run.
-    #[must_use]
-    pub fn open_gaps(&self) -> usize {
-        self.gaps.len()
     }
 
     /// The parts to read: everything, or the new ids, the open gaps and the transactions in quarantine, besides
@@ -178,6 +165,39 @@ impl Increment {
             }
         }
         gaps
+    }
+
+    /// The report of a run that had nothing to do.
+    #[must_use]
+    pub fn idle(&self, report: RunReport) -> RunReport {
+        let gaps = Gaps { open: self.gaps.clone(), settled: 0 };
+        self.described(report, &gaps, self.quarantined.len())
+    }
+
+    /// The report of a run that puts `entries` into quarantine and takes `corrected` out.
+    #[must_use]
+    pub fn done<'e>(
+        &self,
+        mut report: RunReport,
+        gaps: &Gaps,
+        entries: impl IntoIterator<Item = &'e QuarantineEntry>,
+        corrected: &HashSet<QuarantinedKey>,
+    ) -> RunReport {
+        let known = |key: &QuarantinedKey| self.quarantined.contains_key(key);
+        let added = entries.into_iter().filter(|entry| !known(&(entry.entity, entry.id))).count();
+        let left = corrected.iter().filter(|key| known(key)).count();
+        report.status = RunStatus::Ok;
+        self.described(report, gaps, self.quarantined.len() + added - left)
+    }
+
+    fn described(&self, mut report: RunReport, gaps: &Gaps, quarantined: usize) -> RunReport {
+        report.quarantined = quarantined as u64;
+        report
+            .with("from_txn_id", self.watermark.0.saturating_add(1))
+            .with("to_txn_id", self.highest.0)
+            .with("open_gaps", gaps.open.len())
+            .with("open_gap_ids", gaps.open.iter().map(Gap::ids).sum::<u64>())
+            .with("settled_gaps", gaps.settled)
     }
 
     fn still_missing(&self, gap: &Gap) -> Vec<Gap> {

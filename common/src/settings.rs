@@ -216,18 +216,59 @@ pub struct RegistryArgs {
     pub registry: SecretUrl,
 }
 
+/// How pipelines A and B read and judge the source. The defaults suit most sources.
+#[derive(Debug, Clone, Args)]
+pub struct IncrementArgs {
+    /// Range partitions of a read at most; about 10,000 ids make one
+    #[arg(long, env = "READ_PARTITIONS", value_name = "N", default_value_t = 64)]
+    pub read_partitions: u64,
+    /// Connections that read side by side
+    #[arg(long, env = "READ_CONNECTIONS", value_name = "N", default_value_t = 2)]
+    pub read_connections: usize,
+    /// Share of new transactions, 0 to 1, that may be rejected; more of at least 100 refuse the batch (exit 3)
+    #[arg(long, env = "MAX_QUARANTINE_RATIO", value_name = "RATIO", default_value_t = 0.05, value_parser = ratio)]
+    pub max_quarantine_ratio: f64,
+    /// Give up missing ids after this long where running transactions cannot be asked for (no PROCESS privilege)
+    #[arg(long, env = "GAP_GRACE", value_name = "DURATION", default_value = "10min", value_parser = humantime::parse_duration)]
+    pub gap_grace: Duration,
+    /// A run that was killed holds its lock this long
+    #[arg(long, env = "LEASE_TTL", value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    pub lease_ttl: Duration,
+}
+
+impl Default for IncrementArgs {
+    fn default() -> Self {
+        Self {
+            read_partitions: 64,
+            read_connections: 2,
+            max_quarantine_ratio: 0.05,
+            gap_grace: Duration::from_mins(10),
+            lease_ttl: Duration::from_mins(1),
+        }
+    }
+}
+
+/// A share from 0 to 1.
+pub fn ratio(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("must be a number from 0 to 1".to_owned()),
+    }
+}
+
 /// How often a job runs and how it reports.
 #[derive(Debug, Clone, Default, Args)]
 pub struct RunArgs {
     /// Stay and run at this interval, e.g. `60s` [default: one run, then exit]
-    #[arg(long, env = "RUN_EVERY", value_name = "DURATION", value_parser = interval)]
+    #[arg(long, env = "RUN_EVERY", value_name = "DURATION", value_parser = duration)]
     pub every: Option<Duration>,
     /// Form of the run report on standard output
     #[arg(long, env = "RUN_OUTPUT", value_enum, default_value_t)]
     pub output: OutputFormat,
 }
 
-fn interval(text: &str) -> Result<Duration, String> {
+/// A duration longer than 0, such as `60s` or `10min`.
+pub fn duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     if duration.is_zero() { Err("must be longer than 0".to_owned()) } else { Ok(duration) }
 }
@@ -243,6 +284,42 @@ pub enum OutputFormat {
     /// No report, for programs that embed a job.
     #[value(skip)]
     None,
+}
+
+/// A size in bytes: `1500`, `64KiB`, `64MiB`, `2GiB` (`K`, `M`, `G` for short).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ByteSize(pub u64);
+
+impl ByteSize {
+    /// Mebibytes.
+    #[must_use]
+    pub const fn mib(count: u64) -> Self {
+        Self(count * 1024 * 1024)
+    }
+}
+
+impl FromStr for ByteSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let shift = match unit.trim().to_ascii_lowercase().as_str() {
+            "" | "b" => 0,
+            "k" | "kib" => 10,
+            "m" | "mib" => 20,
+            "g" | "gib" => 30,
+            _ => return Err("units are KiB, MiB and GiB".to_owned()),
+        };
+        let bytes = number.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift));
+        bytes.filter(|bytes| *bytes > 0).map(Self).ok_or_else(|| "must be a size such as 64MiB".to_owned())
+    }
+}
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
 }
 
 #[cfg(test)]
@@ -293,7 +370,17 @@ mod tests {
 
     #[test]
     fn an_interval_of_zero_is_refused() {
-        assert!(interval("0s").is_err());
-        assert_eq!(interval("60s"), Ok(Duration::from_secs(60)));
+        assert!(duration("0s").is_err());
+        assert_eq!(duration("60s"), Ok(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn sizes_are_read_with_their_units() {
+        for (text, bytes) in [("1", 1), ("64KiB", 65_536), ("64 MiB", 67_108_864), ("2g", 2_147_483_648)] {
+            assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
+        }
+        for bad in ["", "0", "-1", "64MB", "MiB", "99999999999GiB"] {
+            assert!(bad.parse::<ByteSize>().is_err(), "{bad}");
+        }
     }
 }

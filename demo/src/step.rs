@@ -4,6 +4,7 @@ use anyhow::bail;
 use chrono::{Days, NaiveTime};
 use common::lake::Lake;
 use common::run::{Clock, Exit, RunReport, Shutdown, Stopwatch};
+use common::settings::IncrementArgs;
 use common::source::{Job, Source};
 use producer::{AppendConfig, EventsConfig, KeyBy, Progress, SeedConfig};
 
@@ -101,14 +102,16 @@ impl Pipelines {
             a: pipeline_a::Config {
                 source: parts.source.clone(),
                 profiles: parts.profiles.clone(),
-                tuning: pipeline_a::Tuning::default(),
+                increment: IncrementArgs::default(),
+                write: pipeline_a::WriteArgs::default(),
                 run: Parts::once(),
                 telemetry: common::telemetry::TelemetryArgs::default(),
             },
             b: pipeline_b::Config {
                 source: parts.source.clone(),
                 lake: parts.lake.clone(),
-                tuning: pipeline_b::Tuning::default(),
+                increment: IncrementArgs::default(),
+                summary: pipeline_b::SummaryArgs::default(),
                 run: Parts::once(),
                 telemetry: common::telemetry::TelemetryArgs::default(),
             },

@@ -1,8 +1,6 @@
 //! How a run of pipeline A can end badly.
 
-use common::batch::BatchEnd;
-use common::examine::TooManyRejected;
-use common::increment::IncrementError;
+use common::batch::BatchError;
 use common::profiles::ProfilesError;
 use common::run::{Exit, JobError};
 use common::source::SourceError;
@@ -11,18 +9,12 @@ use rust_decimal::Decimal;
 /// A run of pipeline A did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Locked, interrupted, or the source failed.
+    /// What ends any batch: lock, signal, source, gate.
     #[error(transparent)]
-    Batch(#[from] BatchEnd),
-    /// The offset does not fit the table.
-    #[error(transparent)]
-    Increment(#[from] IncrementError),
+    Batch(#[from] BatchError),
     /// The profile store failed.
     #[error(transparent)]
     Profiles(#[from] ProfilesError),
-    /// A quality gate refused the batch.
-    #[error(transparent)]
-    Refused(#[from] TooManyRejected),
     /// The sums before and after do not agree.
     #[error(
         "accepted transactions amount to {accepted}, the profiles made of them to {written}; nothing was written"
@@ -47,21 +39,14 @@ impl From<SourceError> for Error {
 impl JobError for Error {
     fn exit(&self) -> Exit {
         match self {
-            Self::Batch(BatchEnd::Locked(_)) => Exit::Locked,
-            Self::Batch(BatchEnd::Interrupted) => Exit::Done,
-            Self::Batch(BatchEnd::Source(error)) | Self::Increment(IncrementError::Source(error)) => {
-                error.exit()
-            }
+            Self::Batch(error) => error.exit(),
             Self::Profiles(ProfilesError::Settings { .. }) => Exit::Usage,
             Self::Profiles(_) => Exit::Failed,
-            Self::Increment(IncrementError::OffsetBeyondTable { .. })
-            | Self::Refused(_)
-            | Self::NotConserved { .. }
-            | Self::Overflow(_) => Exit::Refused,
+            Self::NotConserved { .. } | Self::Overflow(_) => Exit::Refused,
         }
     }
 
     fn interrupted(&self) -> bool {
-        matches!(self, Self::Batch(BatchEnd::Interrupted))
+        matches!(self, Self::Batch(error) if error.interrupted())
     }
 }

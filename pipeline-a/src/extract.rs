@@ -6,9 +6,9 @@ use common::examine::{Examined, examine, read_catalog};
 use common::increment::Increment;
 use common::quality::{Catalog, Entity, QuarantineEntry, Reason, judge_customer, judge_transaction};
 use common::schema::{Customer, CustomerId};
+use common::settings::IncrementArgs;
 use common::source::{Part, QuarantinedKey, Source, SourceError, SourceKeys};
 
-use crate::config::Tuning;
 use crate::transform::Tallies;
 
 /// Where more than one in this many customers is affected, a scan is cheaper than looking them up.
@@ -40,7 +40,7 @@ pub async fn read(
     source: &Source,
     keys: SourceKeys,
     increment: &mut Increment,
-    tuning: &Tuning,
+    settings: &IncrementArgs,
 ) -> Result<Extracted, SourceError> {
     let catalog = read_catalog(source, keys).await?;
     let mut customers_judged: HashSet<QuarantinedKey> =
@@ -48,7 +48,7 @@ pub async fn read(
     let everything = increment.everything;
     let mut tallies = Tallies::default();
     let mut affected = HashSet::new();
-    let reading = (tuning.read_partitions, tuning.read_connections);
+    let reading = (settings.read_partitions, settings.read_connections);
     let mut examined = examine(
         source,
         keys,
@@ -74,7 +74,7 @@ pub async fn read(
         drop_still_bad(source, &mut customers_judged).await?;
         affected.extend(customers_judged.iter().filter_map(customer_id));
         rows +=
-            recompute(source, increment, &affected, &catalog, tuning, &mut examined, &mut tallies).await?;
+            recompute(source, increment, &affected, &catalog, settings, &mut examined, &mut tallies).await?;
         source.customers_by_id(&sorted(&affected)).await?
     };
     let nulls = if keys.customer_ids_are_keys { 0 } else { source.customers_without_key().await? };
@@ -96,7 +96,7 @@ async fn recompute(
     increment: &Increment,
     affected: &HashSet<CustomerId>,
     catalog: &Catalog,
-    tuning: &Tuning,
+    settings: &IncrementArgs,
     examined: &mut Examined,
     tallies: &mut Tallies,
 ) -> Result<u64, SourceError> {
@@ -104,11 +104,11 @@ async fn recompute(
         return Ok(0);
     }
     let parts = if affected.len().saturating_mul(SCAN_IF_ONE_IN) > catalog.customers() {
-        Part::all_ids(increment.highest, tuning.read_partitions)
+        Part::all_ids(increment.highest, settings.read_partitions)
     } else {
         Part::customers(&sorted(affected), increment.highest)
     };
-    let mut reader = source.read(parts, tuning.read_connections);
+    let mut reader = source.read(parts, settings.read_connections);
     let mut rows = 0;
     while let Some(batch) = reader.next().await? {
         rows += batch.rows.len() as u64;

@@ -6,62 +6,43 @@ mod extract;
 mod load;
 mod transform;
 
-pub use config::{Config, ReadBack, Tuning};
+pub use config::{Config, ReadBack, WriteArgs};
 pub use error::Error;
 
-use common::batch::{Outcome, under_lease};
+use common::batch::{Batch, BatchError, Outcome};
 use common::increment::Increment;
 use common::profiles::Profiles;
-use common::run::{Clock, Exit, RunReport, Shutdown, Stopwatch, new_run_id, repeat};
-use common::source::{Job, Lease, Source};
-
-const JOB: Job = Job::Profiles;
+use common::run::{Clock, Exit, Shutdown};
+use common::source::Job;
 
 /// Runs once, or with `--every` until `shutdown`; prints a report for each run.
 pub async fn run(config: &Config, clock: &Clock, shutdown: &Shutdown) -> Exit {
-    repeat(&config.run, shutdown, async || {
-        let report = RunReport::started(JOB.name(), &new_run_id(), clock.now());
-        let source = match Source::open(&config.source.source).await {
-            Ok(source) => source,
-            Err(error) => return (report, Err(error.into())),
-        };
-        under_lease(&source, JOB, config.tuning.lease_ttl, shutdown, report, async |lease, report| {
-            batch(config, clock, &source, lease, report).await
-        })
+    let settings = (&config.run, &config.source, &config.increment);
+    common::batch::run(Job::Profiles, settings, clock, shutdown, async |batch| step(config, batch).await)
         .await
-    })
-    .await
 }
 
 /// One batch: extract → transform → load → commit.
-async fn batch(
-    config: &Config,
-    clock: &Clock,
-    source: &Source,
-    lease: &Lease,
-    report: RunReport,
-) -> Result<Outcome, Error> {
-    let watch = Stopwatch::start();
-    let tuning = &config.tuning;
-    let keys = source.check_schema().await?;
-    let mut increment = Increment::find(source, JOB).await?;
+async fn step(config: &Config, batch: Batch<'_>) -> Result<Outcome, Error> {
+    let keys = batch.source.check_schema().await?;
+    let mut increment = Increment::find(batch.source, batch.job).await?;
     if increment.is_empty() {
-        return Ok(Outcome::Idle(load::idle_report(report, &increment, &watch)));
+        return Ok(Outcome::Idle(increment.idle(batch.report)));
     }
 
-    let extracted = extract::read(source, keys, &mut increment, tuning).await?;
-    extracted.examined.gate(tuning.max_quarantine_ratio)?;
-    let gaps = increment.gaps_left(tuning.gap_grace);
+    let extracted = extract::read(batch.source, keys, &mut increment, &config.increment).await?;
+    extracted.examined.gate(config.increment.max_quarantine_ratio).map_err(BatchError::from)?;
+    let gaps = increment.gaps_left(config.increment.gap_grace);
     let result = transform::profiles(extracted)?;
-
     if result.changes_nothing() && !increment.changed(&gaps) {
-        return Ok(Outcome::Idle(load::idle_report(report, &increment, &watch)));
+        return Ok(Outcome::Idle(increment.idle(batch.report)));
     }
-    let loader = load::Loader { source, lease, increment: &increment, tuning };
-    loader.quarantine(&result, clock).await?;
+
+    let loader = load::Loader { batch: &batch, increment: &increment, settings: &config.write };
+    loader.quarantine(&result).await?;
     if result.writes_profiles() {
         let profiles = Profiles::open(&config.profiles.profiles).await?;
         loader.write(&profiles, &result).await?;
     }
-    Ok(Outcome::Committed(loader.commit(&result, &gaps, report, &watch).await?))
+    Ok(Outcome::Committed(loader.commit(&result, &gaps).await?))
 }

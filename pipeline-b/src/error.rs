@@ -1,9 +1,7 @@
 //! How a run of pipeline B can end badly.
 
 use chrono::NaiveDate;
-use common::batch::BatchEnd;
-use common::examine::TooManyRejected;
-use common::increment::IncrementError;
+use common::batch::BatchError;
 use common::lake::LakeError;
 use common::run::{Exit, JobError};
 use common::source::SourceError;
@@ -12,18 +10,12 @@ use rust_decimal::Decimal;
 /// A run of pipeline B did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Locked, interrupted, or the source failed.
+    /// What ends any batch: lock, signal, source, gate.
     #[error(transparent)]
-    Batch(#[from] BatchEnd),
-    /// The offset does not fit the table.
-    #[error(transparent)]
-    Increment(#[from] IncrementError),
+    Batch(#[from] BatchError),
     /// The lake failed.
     #[error(transparent)]
     Lake(#[from] LakeError),
-    /// A quality gate refused the batch.
-    #[error(transparent)]
-    Refused(#[from] TooManyRejected),
     /// The sums before and after do not agree.
     #[error(
         "accepted transactions of {date} amount to {accepted}, their summaries to {written}; the date is left as it was"
@@ -65,21 +57,14 @@ impl From<SourceError> for Error {
 impl JobError for Error {
     fn exit(&self) -> Exit {
         match self {
-            Self::Batch(BatchEnd::Locked(_)) => Exit::Locked,
-            Self::Batch(BatchEnd::Interrupted) => Exit::Done,
-            Self::Batch(BatchEnd::Source(error)) | Self::Increment(IncrementError::Source(error)) => {
-                error.exit()
-            }
+            Self::Batch(error) => error.exit(),
             Self::Lake(LakeError::Address(_) | LakeError::Refused { .. }) => Exit::Usage,
             Self::Lake(_) | Self::ReadBack { .. } => Exit::Failed,
-            Self::Increment(IncrementError::OffsetBeyondTable { .. })
-            | Self::Refused(_)
-            | Self::NotConserved { .. }
-            | Self::Summary { .. } => Exit::Refused,
+            Self::NotConserved { .. } | Self::Summary { .. } => Exit::Refused,
         }
     }
 
     fn interrupted(&self) -> bool {
-        matches!(self, Self::Batch(BatchEnd::Interrupted))
+        matches!(self, Self::Batch(error) if error.interrupted())
     }
 }

@@ -10,7 +10,7 @@ use common::quality::{Catalog, QuarantineEntry, Reason, Reasons, judge_transacti
 use common::schema::Transaction;
 use common::source::{Part, Source, SourceError, SourceKeys};
 
-use crate::config::Tuning;
+use crate::config::{Config, SummaryArgs};
 use crate::error::Error;
 use crate::transform::{Day, ROW_BYTES, differs_from_price};
 
@@ -44,20 +44,21 @@ pub async fn read(
     source: &Source,
     keys: SourceKeys,
     increment: &mut Increment,
-    tuning: &Tuning,
+    config: &Config,
 ) -> Result<Extracted, Error> {
     let catalog = read_catalog(source, keys).await?;
-    let keep = increment.everything && increment.highest.0.saturating_mul(ROW_BYTES) <= budget_bytes(tuning);
+    let keep = increment.everything
+        && increment.highest.0.saturating_mul(ROW_BYTES) <= budget_bytes(&config.summary);
     let (mut window, mut dates, mut warnings) = (Window::new(), BTreeSet::new(), BTreeMap::new());
     let mut too_large = None;
-    let reading = (tuning.read_partitions, tuning.read_connections);
+    let reading = (config.increment.read_partitions, config.increment.read_connections);
     let examined = examine(
         source,
         keys,
         increment,
         &catalog,
         reading,
-        |row| judge(row, &catalog, tuning),
+        |row| judge(row, &catalog, &config.summary),
         |row, reasons| {
             let Some(date) = row.at.map(|at| at.date_naive()) else { return };
             // An id that has become ambiguous may have been accepted before.
@@ -114,32 +115,32 @@ impl Extracted {
         &mut self,
         source: &Source,
         increment: &Increment,
-        tuning: &Tuning,
+        config: &Config,
     ) -> Result<Option<Window>, Error> {
         if let Some(window) = self.read.take() {
             self.waiting = Some(VecDeque::new());
             return Ok(Some(window));
         }
         let mut window = Window::new();
-        for date in self.next_dates(source, increment, tuning).await? {
+        for date in self.next_dates(source, increment, config).await? {
             window.insert(date, Day::default());
         }
         if window.is_empty() {
             return Ok(None);
         }
         let parts = window.keys().map(|date| Part::dates(*date, *date, increment.highest)).collect();
-        let mut reader = source.read(parts, tuning.read_connections);
+        let mut reader = source.read(parts, config.increment.read_connections);
         while let Some(batch) = reader.next().await? {
             self.rows += batch.rows.len() as u64;
             for row in &batch.rows {
-                self.add(row, &mut window, tuning)?;
+                self.add(row, &mut window, config)?;
             }
         }
         Ok(Some(window))
     }
 
-    fn add(&mut self, row: &Transaction, window: &mut Window, tuning: &Tuning) -> Result<(), Error> {
-        let reasons = judge(row, &self.catalog, tuning);
+    fn add(&mut self, row: &Transaction, window: &mut Window, config: &Config) -> Result<(), Error> {
+        let reasons = judge(row, &self.catalog, &config.summary);
         if !reasons.is_empty() {
             let entry = || QuarantineEntry::transaction(row, reasons);
             self.examined.rejected.entry(row.txn_id).or_insert_with(entry);
@@ -155,7 +156,7 @@ impl Extracted {
         &mut self,
         source: &Source,
         increment: &Increment,
-        tuning: &Tuning,
+        config: &Config,
     ) -> Result<Vec<NaiveDate>, SourceError> {
         if self.waiting.is_none() {
             let counts: BTreeMap<NaiveDate, u64> =
@@ -164,7 +165,7 @@ impl Extracted {
             self.waiting = Some(self.dates.iter().map(|date| (*date, rows(date))).collect());
         }
         let waiting = self.waiting.get_or_insert_default();
-        let (mut dates, mut left) = (Vec::new(), budget_bytes(tuning) / ROW_BYTES);
+        let (mut dates, mut left) = (Vec::new(), budget_bytes(&config.summary) / ROW_BYTES);
         while let Some((date, rows)) = waiting.front().copied() {
             if rows > left && !dates.is_empty() {
                 break;
@@ -177,13 +178,13 @@ impl Extracted {
     }
 }
 
-fn budget_bytes(tuning: &Tuning) -> u64 {
-    tuning.max_memory.saturating_mul(1024 * 1024) / WINDOW_SHARE
+fn budget_bytes(settings: &SummaryArgs) -> u64 {
+    settings.max_memory.0 / WINDOW_SHARE
 }
 
-fn judge(row: &Transaction, catalog: &Catalog, tuning: &Tuning) -> Reasons {
+fn judge(row: &Transaction, catalog: &Catalog, settings: &SummaryArgs) -> Reasons {
     let mut reasons = judge_transaction(row, catalog);
-    reasons.note(Reason::AmountMismatch, tuning.strict_amounts && differs_from_price(row, catalog));
+    reasons.note(Reason::AmountMismatch, settings.strict_amounts && differs_from_price(row, catalog));
     reasons
 }
 

@@ -5,16 +5,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::NaiveDate;
+use common::batch::Batch;
 use common::increment::{Gaps, Increment};
 use common::lake::{Expect, Lake, LakeError, ObjectMeta, TXN_SUMMARY, Version, date_folder, date_of};
 use common::quality::Catalog;
-use common::run::{Clock, RunReport, RunStatus, Stopwatch};
-use common::source::{Commit, Lease, Source, SourceError};
+use common::run::RunReport;
+use common::source::{Commit, SourceError};
 use futures::{StreamExt, TryStreamExt};
 use rust_decimal::Decimal;
-use serde_json::Value;
 
-use crate::JOB;
 use crate::error::Error;
 use crate::extract::{Extracted, Window};
 use crate::parquet::encode;
@@ -26,8 +25,7 @@ const DATES_AT_ONCE: usize = 4;
 /// Writes one batch. A kill between any two steps leaves work to repeat, never something lost or doubled.
 #[derive(Debug)]
 pub struct Loader<'a> {
-    source: &'a Source,
-    lease: &'a Lease,
+    batch: &'a Batch<'a>,
     increment: &'a Increment,
     catalog: Arc<Catalog>,
     /// The file of each date when the batch began: only that is replaced, so that a run which slept through
@@ -40,10 +38,9 @@ pub struct Loader<'a> {
 impl<'a> Loader<'a> {
     /// A loader for what `increment` accounts for.
     #[must_use]
-    pub fn new(source: &'a Source, lease: &'a Lease, increment: &'a Increment) -> Self {
+    pub fn new(batch: &'a Batch<'a>, increment: &'a Increment) -> Self {
         Self {
-            source,
-            lease,
+            batch,
             increment,
             catalog: Arc::default(),
             standing: HashMap::new(),
@@ -53,14 +50,15 @@ impl<'a> Loader<'a> {
     }
 
     /// Puts what was not accepted into quarantine, before the offset passes it.
-    pub async fn quarantine(&self, extracted: &Extracted, clock: &Clock) -> Result<(), SourceError> {
-        let (known, entries) = (&self.increment.quarantined, extracted.examined.entries());
-        self.source.put_in_quarantine(JOB, self.lease, known, &entries, clock.now()).await
+    pub async fn quarantine(&self, extracted: &Extracted) -> Result<(), SourceError> {
+        let Batch { job, source, lease, clock, .. } = self.batch;
+        let entries = extracted.examined.entries();
+        source.put_in_quarantine(*job, lease, &self.increment.quarantined, &entries, clock.now()).await
     }
 
     /// Notes which files stand. In a first run dates that have a file, but no transaction, are recomputed too.
     pub async fn look_at(&mut self, lake: &Lake, extracted: &mut Extracted) -> Result<(), Error> {
-        self.source.check_lease(self.lease).await?;
+        self.batch.source.check_lease(self.batch.lease).await?;
         self.catalog = Arc::clone(&extracted.catalog);
         for file in lake.list(TXN_SUMMARY).await? {
             let Some(date) = date_of(&file.path, "date").filter(|date| file.path == path_of(*date)) else {
@@ -76,7 +74,7 @@ impl<'a> Loader<'a> {
 
     /// Replaces the files of a window's dates, and removes those of dates without a transaction.
     pub async fn replace(&mut self, lake: &Lake, window: Window) -> Result<(), Error> {
-        self.source.check_lease(self.lease).await?;
+        self.batch.source.check_lease(self.batch.lease).await?;
         let this = &*self;
         let dates =
             futures::stream::iter(window.into_iter().map(|(date, day)| this.replace_date(lake, date, day)));
@@ -110,35 +108,19 @@ impl<'a> Loader<'a> {
 
     /// Names this run's files.
     fn run_id(&self) -> String {
-        self.lease.fence().0.to_string()
+        self.batch.lease.fence().0.to_string()
     }
 
     /// Moves the offset over everything that is written now; the report says what that was.
-    pub async fn commit(
-        &self,
-        extracted: &Extracted,
-        gaps: &Gaps,
-        mut report: RunReport,
-        watch: &Stopwatch,
-    ) -> Result<RunReport, SourceError> {
-        let (known, examined) = (&self.increment.quarantined, &extracted.examined);
-        let entries = examined.entries();
-        let added = entries.iter().filter(|entry| !known.contains_key(&(entry.entity, entry.id))).count();
-        let corrected = examined.corrected_for_good();
-        let left = corrected.iter().filter(|key| known.contains_key(key)).count();
-        report.status = RunStatus::Ok;
+    pub async fn commit(&self, extracted: &Extracted, gaps: &Gaps) -> Result<RunReport, SourceError> {
+        let Batch { job, source, lease, watch, report, .. } = self.batch;
+        let (entries, corrected) = (extracted.examined.entries(), extracted.examined.corrected_for_good());
+        let mut report = self.increment.done(report.clone(), gaps, &entries, &corrected);
         report.read = extracted.rows;
         report.written = self.written;
-        report.quarantined = (known.len() + added - left) as u64;
         report.warnings.clone_from(&extracted.warnings);
         report.duration_ms = watch.elapsed_ms();
-        let open: u64 = gaps.open.iter().map(common::offsets::Gap::ids).sum();
         let report = report
-            .with("from_txn_id", self.increment.watermark.0.saturating_add(1))
-            .with("to_txn_id", self.increment.highest.0)
-            .with("open_gaps", gaps.open.len())
-            .with("open_gap_ids", open)
-            .with("settled_gaps", gaps.settled)
             .with("dates", extracted.dates.iter().map(ToString::to_string).collect::<Vec<_>>())
             .with("accepted_amount", self.amount.to_string());
         let commit = Commit {
@@ -147,7 +129,7 @@ impl<'a> Loader<'a> {
             corrected: &corrected,
             report: &report,
         };
-        self.source.commit(JOB, self.lease, &commit).await?;
+        source.commit(*job, lease, &commit).await?;
         Ok(report)
     }
 }
@@ -179,16 +161,4 @@ async fn read_back(lake: &Lake, meta: ObjectMeta, wanted: usize) -> Result<(), E
 
 fn path_of(date: NaiveDate) -> String {
     format!("{}/part-00000.parquet", date_folder(TXN_SUMMARY, "date", date))
-}
-
-/// The report of a run that had nothing to do.
-#[must_use]
-pub fn idle_report(mut report: RunReport, increment: &Increment, watch: &Stopwatch) -> RunReport {
-    report.quarantined = increment.quarantined.len() as u64;
-    report.duration_ms = watch.elapsed_ms();
-    report
-        .with("from_txn_id", increment.watermark.0.saturating_add(1))
-        .with("to_txn_id", increment.highest.0)
-        .with("open_gaps", increment.open_gaps())
-        .with("dates", Value::Array(Vec::new()))
 }

@@ -1,11 +1,9 @@
 //! Settings of pipeline C.
 
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, ValueEnum};
-use common::settings::{KafkaArgs, LakeArgs, RegistryArgs, RunArgs};
+use common::settings::{ByteSize, KafkaArgs, LakeArgs, RegistryArgs, RunArgs, duration, ratio};
 use common::telemetry::TelemetryArgs;
 
 /// Moves events from Kafka to the lake's `events` and `events_malformed`, each record exactly once.
@@ -59,7 +57,7 @@ impl Config {
 #[derive(Debug, Clone, Args)]
 pub struct FlushArgs {
     /// With --every: the longest time that rows wait to become visible, e.g. `30s`; --every shortens it
-    #[arg(long, env = "FLUSH_INTERVAL", value_name = "DURATION", default_value = "30s", value_parser = humantime)]
+    #[arg(long, env = "FLUSH_INTERVAL", value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub flush_interval: Duration,
     /// Flush when a partition holds this much in memory, in bytes (`64MiB`)
     #[arg(long, env = "FLUSH_BYTES", value_name = "SIZE", default_value = "64MiB")]
@@ -109,7 +107,7 @@ pub struct GateArgs {
     pub on_new_topic: OnNewTopic,
     /// Without --every: how long an outage of the registry, the lake or Kafka is waited out before the run fails.
     /// With it, they are waited for without end
-    #[arg(long, env = "OUTAGE_LIMIT", value_name = "DURATION", default_value = "10m", value_parser = humantime)]
+    #[arg(long, env = "OUTAGE_LIMIT", value_name = "DURATION", default_value = "10m", value_parser = duration)]
     pub outage_limit: Duration,
 }
 
@@ -165,65 +163,9 @@ pub enum OnNewTopic {
     Restart,
 }
 
-/// A size in bytes: `1500`, `64KiB`, `64MiB`, `2GiB` (`K`, `M`, `G` for short).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ByteSize(pub u64);
-
-impl ByteSize {
-    /// Mebibytes.
-    #[must_use]
-    pub const fn mib(count: u64) -> Self {
-        Self(count * 1024 * 1024)
-    }
-}
-
-impl FromStr for ByteSize {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        let (number, unit) = text.split_at(digits);
-        let shift = match unit.trim().to_ascii_lowercase().as_str() {
-            "" | "b" => 0,
-            "k" | "kib" => 10,
-            "m" | "mib" => 20,
-            "g" | "gib" => 30,
-            _ => return Err("units are KiB, MiB and GiB".to_owned()),
-        };
-        let bytes = number.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift));
-        bytes.filter(|bytes| *bytes > 0).map(Self).ok_or_else(|| "must be a size such as 64MiB".to_owned())
-    }
-}
-
-impl fmt::Display for ByteSize {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
-    }
-}
-
-fn humantime(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if duration.is_zero() { Err("must be longer than 0".to_owned()) } else { Ok(duration) }
-}
-
-fn ratio(text: &str) -> Result<f64, String> {
-    let ratio: f64 = text.parse().map_err(|_| "must be a number".to_owned())?;
-    if (0.0..=1.0).contains(&ratio) { Ok(ratio) } else { Err("must be from 0 to 1".to_owned()) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_are_read_with_their_units() {
-        for (text, bytes) in [("1", 1), ("64KiB", 65_536), ("64 MiB", 67_108_864), ("2g", 2_147_483_648)] {
-            assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
-        }
-        for bad in ["", "0", "-1", "64MB", "MiB", "99999999999GiB"] {
-            assert!(bad.parse::<ByteSize>().is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn the_defaults_of_the_command_line_and_of_an_embedding_program_are_the_same() {

@@ -28,7 +28,7 @@ use common::run::{Clock, Exit, Shutdown, new_run_id};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-pub use config::{ByteSize, Config, FlushArgs, GateArgs, OnGap, OnMalformed, OnNewTopic, TailMode};
+pub use config::{Config, FlushArgs, GateArgs, OnGap, OnMalformed, OnNewTopic, TailMode};
 pub use error::Error;
 use extract::{Assignment, Shared};
 use history::History;
@@ -37,7 +37,7 @@ use report::Reports;
 use schemas::Schemas;
 
 /// After a signal a program has 10 s.
-const STOP_WITHIN: Duration = Duration::from_millis(9_500);
+const STOP_WITHIN: Duration = Duration::from_secs(9);
 
 /// With `--every`, outages are waited for without end.
 const WITHOUT_END: Duration = Duration::from_hours(365 * 24);

@@ -112,7 +112,7 @@ mod tests {
 
     #[tokio::test]
     async fn bad_settings_end_even_a_repeated_job() {
-        let args = RunArgs { every: Some(Duration::from_secs(3600)), output: OutputFormat::None };
+        let args = RunArgs { every: Some(Duration::from_hours(1)), output: OutputFormat::None };
         let exit = repeat(&args, &Shutdown::manual(), async || (report(), Err(Ends(Exit::Usage)))).await;
         assert_eq!(exit, Exit::Usage);
     }

@@ -85,7 +85,14 @@ impl Source {
                 transaction.commit().await
             };
             write.await.map_err(|error| self.fault("quarantine rows", error))
-        })
+        })?;
+        for entry in entries.iter().filter(|entry| !known.contains_key(&(entry.entity, entry.id))) {
+            for reason in entry.reasons.iter() {
+                metrics::counter!("tributary_quarantined_total", "job" => job.name(), "reason" => reason.code())
+                    .increment(1);
+            }
+        }
+        Ok(())
     }
 }
 
