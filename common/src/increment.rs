@@ -251,7 +251,7 @@ mod tests {
         run.observe(&batch(0, &[11, 12, 14, 15]));
         run.observe(&batch(1, &[18, 20]));
         run.observe(&batch(2, &[4]));
-        let gaps = run.gaps_left(Duration::from_secs(600));
+        let gaps = run.gaps_left(Duration::from_mins(10));
         let open: Vec<_> = gaps.open.iter().map(|gap| (gap.first, gap.last, gap.first_seen)).collect();
         assert_eq!(
             open,

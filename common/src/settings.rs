@@ -371,7 +371,7 @@ mod tests {
     #[test]
     fn an_interval_of_zero_is_refused() {
         assert!(duration("0s").is_err());
-        assert_eq!(duration("60s"), Ok(Duration::from_secs(60)));
+        assert_eq!(duration("60s"), Ok(Duration::from_mins(1)));
     }
 
     #[test]
