@@ -1,10 +1,15 @@
 //! The newest reports, beside the state objects, for `status` and the dashboard.
 
+use std::time::Duration;
+
 use common::lake::{EVENTS, Expect, Lake, LakeError, STATE, Version};
 use common::run::{HISTORY_KEPT, RunReport};
 
 /// Writers that append at the same time try again this often.
 const ATTEMPTS: u32 = 5;
+
+/// A report may not hold up the end of a run.
+const WITHIN: Duration = Duration::from_secs(3);
 
 /// One JSON report a line, the newest last. Losing one never fails a run.
 #[derive(Debug)]
@@ -24,10 +29,13 @@ impl History {
 
     /// Adds a report; where that fails it is logged.
     pub async fn append(&mut self, report: &RunReport) {
-        if let Err(error) = self.try_append(report).await {
-            self.last = None;
-            tracing::warn!(%error, "this run's report is not kept in the history");
-        }
+        let error = match tokio::time::timeout(WITHIN, self.try_append(report)).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the lake did not answer in time".to_owned(),
+        };
+        self.last = None;
+        tracing::warn!(error, "this run's report is not kept in the history");
     }
 
     async fn try_append(&mut self, report: &RunReport) -> Result<(), LakeError> {

@@ -49,10 +49,14 @@ pub struct StagedFiles {
 /// Uploads of any partition that were begun and not completed, before `Loader::claim`.
 ///
 /// They must be listed before the claim: what is staged later may be another, later owner's.
-pub async fn unfinished_uploads(lake: &Lake) -> Result<Vec<Upload>, LakeError> {
-    let mut uploads = lake.uploads(EVENTS).await?;
-    uploads.extend(lake.uploads(EVENTS_MALFORMED).await?);
-    Ok(uploads)
+pub async fn unfinished_uploads(lake: &Lake, patience: Duration) -> Result<Vec<Upload>, Error> {
+    let mut backoff = backoff(patience);
+    loop {
+        match futures::try_join!(lake.uploads(EVENTS), lake.uploads(EVENTS_MALFORMED)) {
+            Ok((events, malformed)) => return Ok([events, malformed].concat()),
+            Err(error) => wait_or(error, &mut backoff).await?,
+        }
+    }
 }
 
 impl Loader {

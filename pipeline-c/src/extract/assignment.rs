@@ -21,7 +21,7 @@ use crate::transform::Record;
 use crate::worker::{Delivery, WorkerHandle, spawn};
 
 /// How long an assignment waits for the lake. The group waits for it, so it may not take for ever.
-const CLAIM_PATIENCE: Duration = Duration::from_mins(1);
+const CLAIM_PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long a revoked partition's flush may go on. It is safe to drop; finishing it saves the work.
 const REVOKE_PATIENCE: Duration = Duration::from_secs(5);
@@ -169,7 +169,7 @@ impl Assignment {
 
     async fn claim(&self, logs: &BTreeMap<PartitionId, LogRange>) -> Result<Vec<Loader>, Error> {
         let Shared { config, lake, owner, clock, .. } = &self.shared;
-        let uploads = unfinished_uploads(lake).await?;
+        let uploads = unfinished_uploads(lake, CLAIM_PATIENCE).await?;
         let gates: &GateArgs = &config.gates;
         let claim = Claim { owner, at: clock.now(), gates, patience: CLAIM_PATIENCE };
         let rule = TailRule { mode: config.flush.tail, target_bytes: config.flush.target_file_size.0 };

@@ -64,7 +64,7 @@ impl Bench {
     }
 
     async fn claim_in(&self, log: LogRange) -> Result<Loader, Error> {
-        let uploads = unfinished_uploads(&self.lake).await.unwrap();
+        let uploads = unfinished_uploads(&self.lake, Duration::ZERO).await.unwrap();
         let patience = Duration::from_millis(200);
         let claim = Claim { owner: "me", at: at(0), gates: &self.gates, patience };
         Loader::claim(self.lake.clone(), self.place.clone(), log, claim, self.rule, &uploads).await
@@ -136,10 +136,10 @@ async fn killed_after_staging_nothing_is_visible_and_the_next_owner_cleans_up() 
     let staged = bench.stage(&mut loader, 0..100).await;
     drop((staged, loader));
     bench.assert_once(0).await;
-    assert!(!unfinished_uploads(&bench.lake).await.unwrap().is_empty());
+    assert!(!unfinished_uploads(&bench.lake, Duration::ZERO).await.unwrap().is_empty());
     let mut next = bench.claim().await;
     assert_eq!(next.next_offset(), 0);
-    assert_eq!(unfinished_uploads(&bench.lake).await.unwrap(), []);
+    assert_eq!(unfinished_uploads(&bench.lake, Duration::ZERO).await.unwrap(), []);
     bench.flush(&mut next, 0..100).await;
     bench.assert_once(100).await;
 }
@@ -221,7 +221,7 @@ async fn whatever_the_order_of_kills_each_record_is_one_row() {
         bench.assert_once(end).await;
         bench.flush(&mut bench.claim().await, end..end + 5).await;
         bench.assert_once(end + 5).await;
-        assert_eq!(unfinished_uploads(&bench.lake).await.unwrap(), [], "seed {seed}");
+        assert_eq!(unfinished_uploads(&bench.lake, Duration::ZERO).await.unwrap(), [], "seed {seed}");
     }
 }
 
@@ -237,7 +237,7 @@ async fn an_owner_that_was_fenced_publishes_nothing_and_throws_its_files_away() 
     new.commit(also_staged, 60, at(1)).await.unwrap();
     new.publish().await.unwrap();
     bench.assert_once(60).await;
-    assert_eq!(unfinished_uploads(&bench.lake).await.unwrap(), []);
+    assert_eq!(unfinished_uploads(&bench.lake, Duration::ZERO).await.unwrap(), []);
 }
 
 #[tokio::test]
