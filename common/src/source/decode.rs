@@ -14,7 +14,16 @@ pub(super) trait SourceRow {
     fn text(&self, column: usize) -> Option<String>;
     fn decimal(&self, column: usize) -> Option<Decimal>;
     fn timestamp(&self, column: usize) -> Option<DateTime<Utc>>;
-    fn date(&self, column: usize) -> SignupDate;
+
+    /// A date that was selected as text.
+    fn date(&self, column: usize) -> SignupDate {
+        match self.text(column) {
+            None => SignupDate::Null,
+            Some(text) => {
+                NaiveDate::parse_from_str(&text, "%Y-%m-%d").map_or(SignupDate::Invalid, SignupDate::Date)
+            }
+        }
+    }
 
     fn int(&self, column: usize) -> Option<i32> {
         self.integer(column).and_then(|value| value.try_into().ok())
@@ -77,14 +86,6 @@ impl SourceRow for MySqlRow {
         // A zero date does not decode.
         value::<_, NaiveDateTime>(self, column).map(|at| at.and_utc())
     }
-
-    fn date(&self, column: usize) -> SignupDate {
-        match self.try_get_unchecked::<Option<NaiveDate>, _>(column) {
-            Ok(Some(date)) => SignupDate::Date(date),
-            Ok(None) => SignupDate::Null,
-            Err(_) => SignupDate::Invalid,
-        }
-    }
 }
 
 impl SourceRow for SqliteRow {
@@ -104,14 +105,5 @@ impl SourceRow for SqliteRow {
         let text = value::<_, &str>(self, column)?;
         let forms = ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.fZ"];
         forms.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok()).map(|at| at.and_utc())
-    }
-
-    fn date(&self, column: usize) -> SignupDate {
-        match value::<_, &str>(self, column) {
-            None => SignupDate::Null,
-            Some(text) => {
-                NaiveDate::parse_from_str(text, "%Y-%m-%d").map_or(SignupDate::Invalid, SignupDate::Date)
-            }
-        }
     }
 }

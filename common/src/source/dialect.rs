@@ -24,7 +24,8 @@ pub(super) static MYSQL: Dialect = Dialect {
     now_micros: "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)",
     greatest: "GREATEST",
     transaction_columns: "txn_id, customer_id, product_id, qty, amount, txn_timestamp",
-    customer_columns: "customer_id, name, email, gender, signup_date",
+    // As text: the driver cannot tell a zero date from a null.
+    customer_columns: "customer_id, name, email, gender, CAST(signup_date AS CHAR)",
     product_columns: "product_id, category, price",
     own_tables: &[
         "CREATE TABLE IF NOT EXISTS profile_offsets (source VARCHAR(128) PRIMARY KEY, last_txn_id BIGINT)",
