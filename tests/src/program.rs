@@ -1,0 +1,191 @@
+//! Drives the real binaries.
+
+use std::path::PathBuf;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
+
+/// No run of a test takes longer; one that does hangs.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Within this a program has to end after SIGTERM.
+const SHUTDOWN: Duration = Duration::from_secs(10);
+
+/// A program to start.
+#[derive(Debug)]
+pub struct Program {
+    name: String,
+    command: Command,
+}
+
+/// How a program ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// Exit code; -1 for one that a signal killed.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+/// A program that is running; it is killed when this is dropped.
+#[derive(Debug)]
+pub struct Running {
+    name: String,
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Program {
+    /// The binary `name` that cargo has built.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        let path = binary(name);
+        assert!(path.is_file(), "{} is missing: run ./tests/run", path.display());
+        let mut command = Command::new(path);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        Self { name: name.to_owned(), command }
+    }
+
+    /// Pipeline A from `source` to `profiles`; it reports as JSON.
+    #[must_use]
+    pub fn pipeline_a(source: &str, profiles: &str) -> Self {
+        Self::new("pipeline-a").args(["--source", source, "--profiles", profiles, "--output", "json"])
+    }
+
+    /// Pipeline B from `source` to `lake`; it reports as JSON.
+    #[must_use]
+    pub fn pipeline_b(source: &str, lake: &str) -> Self {
+        Self::new("pipeline-b").args(["--source", source, "--lake", lake, "--output", "json"])
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args<'a>(mut self, args: impl IntoIterator<Item = &'a str>) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    /// Sets an environment variable.
+    #[must_use]
+    pub fn env(mut self, variable: &str, value: &str) -> Self {
+        self.command.env(variable, value);
+        self
+    }
+
+    /// Starts it with an empty environment.
+    #[must_use]
+    pub fn without_env(mut self) -> Self {
+        self.command.env_clear();
+        self
+    }
+
+    /// Runs it to its end.
+    pub async fn run(mut self) -> Finished {
+        let ended = timeout(TIMEOUT, self.command.output()).await;
+        let output = ended.unwrap_or_else(|_| panic!("{} is still running after {TIMEOUT:?}", self.name));
+        Finished::from(output.unwrap())
+    }
+
+    /// Runs it to its end, which has to be exit code 0, and returns its one report.
+    pub async fn report(self) -> Value {
+        let finished = self.run().await;
+        assert_eq!(finished.code, 0, "{finished:#?}");
+        finished.report()
+    }
+
+    /// Starts it and returns at once.
+    #[must_use]
+    pub fn start(mut self) -> Running {
+        let mut child = self.command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Running { name: self.name, child, lines }
+    }
+}
+
+impl Finished {
+    /// The only report on standard output.
+    #[must_use]
+    pub fn report(&self) -> Value {
+        let lines: Vec<&str> = self.stdout.lines().collect();
+        assert_eq!(lines.len(), 1, "a run prints one line: {self:#?}");
+        serde_json::from_str(lines[0]).unwrap()
+    }
+
+    /// Asserts the exit code and returns what the program said on standard error.
+    #[must_use]
+    pub fn failed_with(&self, code: i32) -> &str {
+        assert_eq!(self.code, code, "{self:#?}");
+        &self.stderr
+    }
+}
+
+impl From<Output> for Finished {
+    fn from(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+}
+
+impl Running {
+    /// Waits for the next line on standard output.
+    pub async fn next_line(&mut self) -> String {
+        let line = timeout(TIMEOUT, self.lines.next_line()).await;
+        let line = line.unwrap_or_else(|_| panic!("{} says nothing for {TIMEOUT:?}", self.name));
+        line.unwrap().expect("the program goes on")
+    }
+
+    /// Waits for the next report.
+    pub async fn next_report(&mut self) -> Value {
+        serde_json::from_str(&self.next_line().await).unwrap()
+    }
+
+    /// Sends SIGTERM and waits for the end, which has to come within the 10 s of the contract.
+    pub async fn terminate(self) -> Finished {
+        self.end_by("TERM").await
+    }
+
+    /// Sends SIGINT, as Ctrl-C does, and waits for the end, which has to come within the 10 s of the contract.
+    pub async fn interrupt(self) -> Finished {
+        self.end_by("INT").await
+    }
+
+    /// Kills it where it stands.
+    pub async fn kill(self) -> Finished {
+        self.end_by("KILL").await
+    }
+
+    async fn end_by(mut self, signal: &str) -> Finished {
+        // One that has ended already is an exit code that the test looks at.
+        if let Some(pid) = self.child.id() {
+            let sent = Command::new("kill").args(["-s", signal, &pid.to_string()]).status().await;
+            assert!(sent.unwrap().success());
+        }
+        let ended = timeout(SHUTDOWN, self.child.wait()).await;
+        let status =
+            ended.unwrap_or_else(|_| panic!("{} is still running {SHUTDOWN:?} after SIG{signal}", self.name));
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        while let Some(line) = self.lines.next_line().await.unwrap() {
+            stdout = stdout + &line + "\n";
+        }
+        self.child.stderr.take().unwrap().read_to_string(&mut stderr).await.unwrap();
+        Finished { code: status.unwrap().code().unwrap_or(-1), stdout, stderr }
+    }
+}
+
+/// Beside the folder of the test's own executable.
+fn binary(name: &str) -> PathBuf {
+    let mut path = std::env::current_exe().unwrap();
+    path.pop();
+    path.pop();
+    path.join(name)
+}
