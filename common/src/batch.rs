@@ -1,5 +1,7 @@
 //! A run of pipeline A or B: under the job's lease, until it commits, fails or is told to stop.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::examine::TooManyRejected;
@@ -7,6 +9,9 @@ use crate::increment::OffsetBeyondTable;
 use crate::run::{Clock, Exit, JobError, RunReport, Shutdown, Stopwatch, new_run_id, repeat};
 use crate::settings::{IncrementArgs, RunArgs, SourceArgs};
 use crate::source::{Job, Lease, Source, SourceError};
+
+/// Time for writing down a run's end; a signal leaves 10 s for everything.
+const ENDING: Duration = Duration::from_secs(5);
 
 /// What ends a batch of either job badly.
 #[derive(Debug, thiserror::Error)]
@@ -83,17 +88,17 @@ pub async fn run<E: JobError + From<BatchError>>(
 ) -> Exit {
     repeat(args, shutdown, async || {
         let report = fresh_report(job, clock);
-        let run = async {
+        let begin = async {
             let source = Source::open(&source.source).await?;
             source.create_own_tables().await?;
             let lease = source.acquire_lease(job, &report.run_id, increment.lease_ttl).await?;
             Ok((source, lease.ok_or(BatchError::Locked(job.name()))?))
         };
-        match run.await {
+        match shutdown.or(begin).await.unwrap_or(Err(BatchError::Interrupted)) {
             Ok((source, lease)) => {
                 under_lease(job, &source, lease, report, clock, shutdown, &mut batch).await
             }
-            Err(error) => (report, Err(BatchError::into(error))),
+            Err(error) => (report, Err(error.into())),
         }
     })
     .await
@@ -129,31 +134,29 @@ async fn under_lease<E: JobError + From<BatchError>>(
         () = lost.wait() => Err(BatchError::Source(SourceError::LeaseLost).into()),
         result = batch(work) => result,
     };
-    let result = match result {
-        Ok(Outcome::Committed(done)) => {
-            report = done;
-            Ok(())
-        }
+    let (committed, result) = match result {
+        Ok(Outcome::Committed(done)) => (Some(done), Ok(())),
         Ok(Outcome::Idle(done)) => {
             report = done;
-            keep(source, job, &report).await;
-            Ok(())
+            (None, Ok(()))
         }
         Err(error) => {
             report.end_with(&error);
-            keep(source, job, &report).await;
-            Err(error)
+            (None, Err(error))
         }
     };
-    if let Err(error) = source.release_lease(lease).await {
-        tracing::warn!(%error, "the lease was not given back; the next run waits until it expires");
+    let end = async {
+        if committed.is_none() {
+            source.record_run(job, &report).await?;
+        }
+        source.prune_history(job).await?;
+        source.release_lease(lease).await
+    };
+    // The history is for people, and a lease expires by itself: neither makes a run fail, nor its end late.
+    match tokio::time::timeout(ENDING, end).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the run's end was not written down"),
+        Err(_) => tracing::warn!("the run's end was not written down: the source does not answer"),
     }
-    (report, result)
-}
-
-/// The history is for people; a run does not fail because it could not be kept.
-async fn keep(source: &Source, job: Job, report: &RunReport) {
-    if let Err(error) = source.record_run(job, report).await {
-        tracing::warn!(%error, "the run is missing in the history");
-    }
+    (committed.unwrap_or(report), result)
 }

@@ -20,10 +20,8 @@ pub struct Tallies {
     by_customer: HashMap<CustomerId, Tally>,
     /// Σ amount of all accepted transactions, summed apart from the customers' sums.
     accepted_amount: Decimal,
-    /// Accepted transactions.
-    accepted: u64,
-    /// Transactions that were not.
-    rejected: u64,
+    /// A customer whose sum is beyond what a decimal holds.
+    overflow: Option<CustomerId>,
 }
 
 #[derive(Debug)]
@@ -40,16 +38,12 @@ impl Tallies {
     /// Counts a transaction that was judged; one with reasons stays out of the sums.
     pub fn count(&mut self, row: &Transaction, reasons: Reasons, catalog: &Catalog) {
         let (Some(customer), Some(amount), Some(at)) = (row.customer_id, row.amount, row.at) else {
-            self.rejected += 1;
             return;
         };
         let product = row.product_id.and_then(|id| catalog.product(id));
         let (true, Some(product)) = (reasons.is_empty(), product) else {
-            self.rejected += 1;
             return;
         };
-        self.accepted += 1;
-        self.accepted_amount += amount;
         let tally = self.by_customer.entry(customer).or_insert_with(|| Tally {
             spend: Decimal::ZERO,
             transactions: 0,
@@ -57,7 +51,11 @@ impl Tallies {
             last: at,
             categories: Vec::new(),
         });
-        tally.spend += amount;
+        match (tally.spend.checked_add(amount), self.accepted_amount.checked_add(amount)) {
+            (Some(spend), Some(accepted)) => (tally.spend, self.accepted_amount) = (spend, accepted),
+            // Noted here and refused later, so that counting stays a plain loop.
+            _ => self.overflow = Some(customer),
+        }
         tally.transactions += 1;
         tally.first = tally.first.min(at);
         tally.last = tally.last.max(at);
@@ -125,6 +123,9 @@ pub fn profiles(extracted: Extracted) -> Result<Profiled, Error> {
         accepted_amount: tallies.accepted_amount,
         ..Profiled::default()
     };
+    if let Some(customer) = tallies.overflow {
+        return Err(Error::Overflow(customer));
+    }
     let rows_by_id = by_id(customers);
     let mut tallied: Vec<(&CustomerId, &Tally)> = tallies.by_customer.iter().collect();
     tallied.sort_unstable_by_key(|(id, _)| **id);

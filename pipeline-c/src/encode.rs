@@ -23,6 +23,9 @@ use crate::place::{Place, Stream};
 /// Rows in a row group, the contract's limit: small enough that statistics find a customer.
 pub const ROW_GROUP_ROWS: usize = 20_000;
 
+/// Rows in a page of `events`.
+const PAGE_ROWS: usize = 1_000;
+
 /// Malformed records may be large; a row group is held in memory until it is full.
 const ROW_GROUP_BYTES: usize = 16 * 1024 * 1024;
 
@@ -88,7 +91,12 @@ fn open(output: &Output, label: Label<'_>, to: StageWriter) -> Result<AsyncArrow
     }
     if output.stream == Stream::Events {
         let sorted = SortingColumn { column_idx: 1, descending: false, nulls_first: false };
-        properties = properties.set_sorting_columns(Some(vec![sorted]));
+        // With bounds for each page a reader that looks for one customer reads a page, not a row group.
+        properties = properties
+            .set_sorting_columns(Some(vec![sorted]))
+            .set_column_statistics_enabled(ColumnPath::from("customer_id"), EnabledStatistics::Page)
+            .set_data_page_row_count_limit(PAGE_ROWS)
+            .set_write_batch_size(PAGE_ROWS);
     }
     AsyncArrowWriter::try_new(Sink(to), output.rows.schema(), Some(properties.build()))
 }

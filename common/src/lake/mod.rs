@@ -232,25 +232,6 @@ impl Lake {
         }
     }
 
-    /// Throws away what was staged for paths that `abandoned` tells and is not among `keep`; returns how many.
-    ///
-    /// Only the one writer of those paths may call this.
-    pub async fn abort_abandoned(
-        &self,
-        folder: &str,
-        abandoned: impl Fn(&str) -> bool + Send,
-        keep: &[Staged],
-    ) -> Result<usize, LakeError> {
-        let mut aborted = 0;
-        for upload in self.uploads(folder).await? {
-            if abandoned(&upload.path) && !keep.iter().any(|staged| staged.upload == upload.id) {
-                self.abort_upload(&upload).await?;
-                aborted += 1;
-            }
-        }
-        Ok(aborted)
-    }
-
     /// A Parquet file to read: its content is pinned, a replacement in the middle is [`LakeError::Changed`].
     #[must_use]
     pub fn file(&self, meta: ObjectMeta) -> LakeFile {
@@ -259,7 +240,7 @@ impl Lake {
 }
 
 /// Takes the bytes of an object that is being staged. Dropping it leaves something for
-/// [`Lake::abort_abandoned`], never a half object.
+/// [`Lake::uploads`] to find, never a half object.
 #[derive(Debug)]
 pub struct StageWriter {
     inner: Writer,

@@ -6,7 +6,7 @@ use aws_config::BehaviorVersion;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
@@ -171,7 +171,7 @@ impl S3 {
     async fn collect(&self, path: &str, body: ByteStream) -> Result<Bytes, LakeError> {
         let body = body.collect().await.map_err(|error| LakeError::Unavailable {
             action: self.shown("read", path),
-            reason: DisplayErrorContext(error).to_string(),
+            reason: innermost(&error),
         })?;
         Ok(body.into_bytes())
     }
@@ -375,7 +375,7 @@ fn fault<E: ProvideErrorMetadata + std::error::Error + 'static>(
     let reason = match (error.code(), error.message()) {
         (Some(code), Some(message)) => format!("{code}: {message}"),
         (Some(code), None) => code.to_owned(),
-        _ => DisplayErrorContext(error).to_string(),
+        _ => innermost(error),
     };
     match error {
         SdkError::ConstructionFailure(_) => LakeError::Refused { action, reason },
@@ -384,4 +384,13 @@ fn fault<E: ProvideErrorMetadata + std::error::Error + 'static>(
             _ => LakeError::Unavailable { action, reason },
         },
     }
+}
+
+/// What really happened: the SDK wraps "connection refused" in many layers.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
 }

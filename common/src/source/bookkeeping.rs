@@ -171,18 +171,34 @@ impl Source {
         })
     }
 
-    /// Adds a run that committed nothing to the history, and drops the oldest beyond those that are kept.
+    /// Adds a run that committed nothing to the history.
     pub async fn record_run(&self, job: Job, report: &RunReport) -> Result<(), SourceError> {
         let write = on_pool!(self, |pool, dialect| {
             async {
-                sqlx::query("DELETE FROM etl_run_history WHERE run_id = ?").bind(&report.run_id).execute(pool).await?;
-                sqlx::query("INSERT INTO etl_run_history (run_id, pipeline, started_at, report) VALUES (?, ?, ?, ?)")
+                sqlx::query("DELETE FROM etl_run_history WHERE run_id = ?")
                     .bind(&report.run_id)
-                    .bind(job.letter())
-                    .bind(for_people(report.started_at))
-                    .bind(serde_json::to_string(report).unwrap_or_default())
                     .execute(pool)
                     .await?;
+                sqlx::query(
+                    "INSERT INTO etl_run_history (run_id, pipeline, started_at, report) VALUES (?, ?, ?, ?)",
+                )
+                .bind(&report.run_id)
+                .bind(job.letter())
+                .bind(for_people(report.started_at))
+                .bind(serde_json::to_string(report).unwrap_or_default())
+                .execute(pool)
+                .await?;
+                Ok(())
+            }
+            .await
+        });
+        write.map_err(|error| self.fault("write the run history", error))
+    }
+
+    /// Drops the oldest reports beyond those that are kept.
+    pub async fn prune_history(&self, job: Job) -> Result<(), SourceError> {
+        let prune = on_pool!(self, |pool, dialect| {
+            async {
                 // The inner SELECT is wrapped: MySQL does not delete from a table that a subquery reads.
                 let prune = format!(
                     "DELETE FROM etl_run_history WHERE pipeline = ? AND run_id < (SELECT run_id FROM (SELECT run_id \
@@ -194,7 +210,7 @@ impl Source {
             }
             .await
         });
-        write.map_err(|error| self.fault("write the run history", error))
+        prune.map_err(|error| self.fault("prune the run history", error))
     }
 
     /// The newest `limit` reports, newest first.

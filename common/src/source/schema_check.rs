@@ -12,6 +12,9 @@ const TEXTS: &[&str] = &["char", "varchar", "tinytext", "text", "mediumtext", "l
 const TIMES: &[&str] = &["timestamp", "datetime"];
 const EXACT: &[&str] = &["decimal"];
 
+/// Money has cents; more would not survive a profile's scale 2.
+const MOST_DECIMALS: i64 = 2;
+
 /// Table, column, the types that can hold it.
 const WANTED: &[(&str, &str, &[&str])] = &[
     ("customers", "customer_id", INTEGERS),
@@ -47,7 +50,7 @@ impl Source {
         let found = match &self.pool {
             Pool::MySql(pool) => {
                 sqlx::query(
-                    "SELECT table_name, column_name, data_type, column_key FROM information_schema.columns \
+                    "SELECT table_name, column_name, data_type, column_key, numeric_scale FROM information_schema.columns \
                      WHERE table_schema = DATABASE() AND table_name IN ('customers', 'products', 'transactions')",
                 )
                 .fetch_all(pool)
@@ -56,7 +59,7 @@ impl Source {
             }
             Pool::Sqlite(pool) => {
                 sqlx::query(
-                    "SELECT m.name, c.name, LOWER(c.type), CASE WHEN c.pk = 1 THEN 'PRI' ELSE '' END \
+                    "SELECT m.name, c.name, LOWER(c.type), CASE WHEN c.pk = 1 THEN 'PRI' ELSE '' END, NULL \
                      FROM sqlite_master m JOIN pragma_table_info(m.name) c \
                      WHERE m.name IN ('customers', 'products', 'transactions')",
                 )
@@ -91,6 +94,7 @@ struct Column {
     name: String,
     kind: String,
     key: String,
+    decimals: i64,
 }
 
 fn column<R: Row + SourceRow>(row: &R) -> Column {
@@ -100,6 +104,7 @@ fn column<R: Row + SourceRow>(row: &R) -> Column {
         name: text(1).to_lowercase(),
         kind: text(2).to_lowercase(),
         key: text(3),
+        decimals: row.integer(4).unwrap_or_default(),
     }
 }
 
@@ -115,6 +120,10 @@ fn problem(
             Some(format!("table {table} is missing"))
         }
         None => Some(format!("column {table}.{name} is missing, wanted {}", types.join(" or "))),
+        Some(column) if types == EXACT && column.decimals > MOST_DECIMALS => Some(format!(
+            "column {table}.{name} has {} decimals, wanted at most {MOST_DECIMALS}",
+            column.decimals
+        )),
         Some(column) if any_type || types.contains(&column.kind.as_str()) => None,
         Some(column) => {
             Some(format!("column {table}.{name} is {}, wanted {}", column.kind, types.join(" or ")))
