@@ -167,13 +167,13 @@ fn accepted_customer<'a>(
 ) -> Option<&'a Customer> {
     let rows = rows.get(&id).map(Vec::as_slice).unwrap_or_default();
     let customer = rows.first()?;
-    let (mut reasons, warnings) = judge_customer(customer);
+    let mut reasons: Reasons = rows.iter().flat_map(|row| judge_customer(row).0.iter()).collect();
     reasons.note(Reason::DuplicateId, rows.len() > 1);
     if !reasons.is_empty() {
         result.entries.push(QuarantineEntry::customer(customer, reasons));
         return None;
     }
-    for warning in warnings {
+    for warning in judge_customer(customer).1 {
         *result.warnings.entry(warning.code().to_owned()).or_default() += 1;
     }
     Some(customer)
@@ -207,4 +207,122 @@ fn money(value: Decimal) -> Decimal {
 /// Cassandra's timestamps have milliseconds.
 fn whole_milliseconds(at: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(at.timestamp_millis()).unwrap_or(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::NaiveDate;
+    use common::examine::Examined;
+    use common::quality::judge_transaction;
+    use common::schema::{Product, ProductId, SignupDate, TxnId};
+
+    fn catalog() -> Catalog {
+        let product = |id, category: &str| Product {
+            product_id: ProductId(id),
+            category: Some(category.to_owned()),
+            price: None,
+        };
+        let customers = HashSet::from([CustomerId(1), CustomerId(2)]);
+        let products = vec![product(1, "Toys"), product(2, "Books"), product(3, "Home")];
+        Catalog::new(customers, products, HashSet::new())
+    }
+
+    fn bought(customer: i32, product: i32, cents: i64, second: i64) -> Transaction {
+        Transaction {
+            txn_id: TxnId(second.cast_unsigned()),
+            customer_id: Some(CustomerId(customer)),
+            product_id: Some(ProductId(product)),
+            qty: Some(1),
+            amount: Some(Decimal::new(cents, 2)),
+            at: DateTime::from_timestamp(second, 0),
+        }
+    }
+
+    fn customer(id: i32) -> Customer {
+        Customer {
+            customer_id: CustomerId(id),
+            name: Some(format!("Customer_{id}")),
+            email: Some(format!("customer_{id}@example.com")),
+            gender: Some("F".to_owned()),
+            signup_date: SignupDate::Date(NaiveDate::MIN),
+        }
+    }
+
+    fn extracted(rows: &[Transaction], customers: Vec<Customer>) -> Extracted {
+        let catalog = catalog();
+        let mut tallies = Tallies::default();
+        for row in rows {
+            tallies.count(row, judge_transaction(row, &catalog), &catalog);
+        }
+        Extracted {
+            examined: Examined::default(),
+            tallies,
+            affected: Some(HashSet::from([CustomerId(1), CustomerId(2)])),
+            customers,
+            catalog,
+            customers_judged: HashSet::new(),
+            without_key: None,
+            rows: rows.len() as u64,
+        }
+    }
+
+    #[test]
+    fn a_profile_sums_counts_and_finds_the_first_the_last_and_the_favourite() {
+        let rows =
+            [bought(1, 1, 1_000, 50), bought(1, 2, 2_001, 10), bought(1, 2, 1, 90), bought(1, 1, 3, 60)];
+        let result = profiles(extracted(&rows, vec![customer(1), customer(2)])).unwrap();
+        let [profile] = result.profiles.as_slice() else { panic!("{:?}", result.profiles) };
+        assert_eq!((profile.total_spend, profile.total_transactions), (Decimal::new(3_005, 2), 4));
+        assert_eq!((profile.first_purchase.timestamp(), profile.last_purchase.timestamp()), (10, 90));
+        assert_eq!(profile.favorite_category, "Books", "two each: the first by name");
+        assert_eq!(result.gone, [CustomerId(2)], "affected, and nothing accepted any more");
+    }
+
+    #[test]
+    fn an_average_is_rounded_half_up_to_cents() {
+        for (cents, average) in [([1, 2], "0.02"), ([1, 1], "0.01"), ([5, 10], "0.08"), ([100, 200], "1.50")]
+        {
+            let rows = [bought(1, 1, cents[0], 1), bought(1, 1, cents[1], 2)];
+            let result = profiles(extracted(&rows, vec![customer(1)])).unwrap();
+            assert_eq!(result.profiles[0].avg_order_value.to_string(), average, "{cents:?}");
+        }
+    }
+
+    #[test]
+    fn a_customer_whose_own_row_is_rejected_is_withheld_and_the_sums_still_agree() {
+        let rows = [bought(1, 1, 700, 1), bought(2, 1, 300, 2)];
+        let bad = Customer { email: None, gender: Some("X".to_owned()), ..customer(2) };
+        let result = profiles(extracted(&rows, vec![customer(1), bad])).unwrap();
+        assert_eq!(result.profiles.len(), 1);
+        assert_eq!(
+            (result.accepted_amount, result.withheld_amount),
+            (Decimal::new(1_000, 2), Decimal::new(300, 2))
+        );
+        let reasons: Vec<_> = result.entries[0].reasons.iter().collect();
+        assert_eq!(reasons, [Reason::InvalidEmail, Reason::InvalidGender]);
+    }
+
+    #[test]
+    fn two_rows_of_one_customer_are_ambiguous() {
+        let rows = [bought(1, 1, 700, 1)];
+        let result = profiles(extracted(&rows, vec![customer(1), customer(1)])).unwrap();
+        assert!(result.profiles.is_empty());
+        assert!(result.entries[0].reasons.contains(Reason::DuplicateId));
+    }
+
+    #[test]
+    fn a_sum_beyond_a_decimal_is_an_error_not_a_panic() {
+        let huge = |second| Transaction { amount: Some(Decimal::MAX), ..bought(1, 1, 1, second) };
+        let result = profiles(extracted(&[huge(1), huge(2)], vec![customer(1)]));
+        assert!(matches!(result, Err(Error::Overflow(CustomerId(1)))));
+    }
+
+    #[test]
+    fn an_amount_that_gets_lost_on_the_way_refuses_the_batch() {
+        let mut lossy =
+            extracted(&[bought(1, 1, 700, 1), bought(2, 1, 300, 2)], vec![customer(1), customer(2)]);
+        lossy.tallies.by_customer.remove(&CustomerId(2));
+        assert!(matches!(profiles(lossy), Err(Error::NotConserved { .. })));
+    }
 }
