@@ -68,7 +68,12 @@ pub async fn examine(
             examined.new_rows += u64::from(new);
             if !reasons.is_empty() {
                 examined.new_rejected += u64::from(new);
-                examined.rejected.insert(row.txn_id, QuarantineEntry::transaction(row, reasons));
+                // Rows that share an id share an entry.
+                examined
+                    .rejected
+                    .entry(row.txn_id)
+                    .and_modify(|entry| entry.reasons = entry.reasons.iter().chain(reasons.iter()).collect())
+                    .or_insert_with(|| QuarantineEntry::transaction(row, reasons));
             }
             each(row, reasons);
         }
