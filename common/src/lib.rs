@@ -1,8 +1,4 @@
-//! What at least two Tributary programs share, one noun a module.
-//!
-//! Drivers are behind features, so that a program compiles only those it uses: `source` (`MySQL`, `SQLite`),
-//! `profiles` (Cassandra, `SQLite`), `lake` (S3, local directory, Parquet), `avro` (records and the schema
-//! registry), `kafka` (librdkafka settings).
+#![doc = include_str!("../README.md")]
 
 pub mod offsets;
 pub mod partitioning;
