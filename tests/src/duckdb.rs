@@ -28,7 +28,7 @@ impl Summaries {
         let found = found_by(SCRIPT, folder).await;
         let list = |name: &str| found[name].as_array().unwrap().clone();
         assert_eq!(found["unsorted"], 0, "rows that do not come by customer_id");
-        let rows: Vec<_> = list("rows").iter().map(|row| summary(row)).collect();
+        let rows: Vec<_> = list("rows").iter().map(summary).collect();
         let summaries = Self {
             columns: list("columns").iter().map(|column| (text(&column[0]), text(&column[1]))).collect(),
             files: list("files").iter().map(text).collect(),

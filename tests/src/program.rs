@@ -10,7 +10,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
 /// No run of a test takes longer; one that does hangs.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Within this a program has to end after SIGTERM.
 const SHUTDOWN: Duration = Duration::from_secs(10);
