@@ -4,6 +4,7 @@
 //! `tests/run` starts the services, sets their addresses and runs everything.
 #![allow(clippy::unwrap_used)] // a test's support: a failure here is the test's failure
 
+pub mod api;
 pub mod compare;
 pub mod duckdb;
 pub mod events;

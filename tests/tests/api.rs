@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat};
 use serde_json::{Value, json};
+use tests::api::Api;
 use tests::expected::{self, Amounts};
-use tests::http::{self, Answer};
 use tests::judge::{Event, judge};
 use tests::keyspace::Keyspace;
 use tests::lake::Lake;
-use tests::program::{Program, Running};
-use tests::shop::{Shop, Sizes, until};
+use tests::program::Program;
+use tests::shop::{Shop, Sizes};
 use tests::topic::Topic;
 
 /// An answer is never older.
@@ -56,111 +56,80 @@ impl World {
             customers.entry(event.customer_id).or_default().push(event);
         }
         let key = |event: &Event| (event.event_timestamp, event.event_id.clone());
-        customers.values_mut().for_each(|events| events.sort_by_key(key));
+        for events in customers.values_mut() {
+            events.sort_by_key(key);
+        }
         customers
     }
 }
 
-struct Api {
-    running: Running,
-    address: String,
+async fn events_at(api: &Api, path: &str) -> Vec<Value> {
+    let mut data = api.data(path, "Customer events retrieved successfully").await;
+    let Value::Array(mut events) = data["events"].take() else { panic!("{path}: {data}") };
+    for event in &mut events {
+        let ingested = event.as_object_mut().unwrap().remove("ingestion_timestamp").unwrap();
+        let ingested = ingested.as_str().unwrap();
+        assert!(ingested.ends_with('Z') && DateTime::parse_from_rfc3339(ingested).is_ok(), "{ingested}");
+    }
+    events
 }
 
-impl Api {
-    /// Starts the program on a free port and waits until it is ready.
-    async fn start(profiles: &str, lake: &str) -> Self {
-        let api =
-            Program::new("api").args(["--listen", "127.0.0.1:0", "--profiles", profiles, "--lake", lake]);
-        let mut running = api.start();
-        let line = running.next_line().await;
-        let address = line.strip_prefix("listening on http://").expect("it tells its address").to_owned();
-        until(async || http::get(&address, "/readyz").await.status == 200, "the API is not ready").await;
-        Self { running, address }
-    }
-
-    async fn get(&self, path: &str) -> Answer {
-        http::get(&self.address, path).await
-    }
-
-    /// The data of a success.
-    async fn data(&self, path: &str, message: &str) -> Value {
-        let answer = self.get(path).await;
-        assert_eq!(answer.status, 200, "{path}: {answer:?}");
-        assert!(answer.head.contains("content-type: application/json"), "{path}: {answer:?}");
-        let mut body = answer.json();
-        assert_eq!((&body["status"], &body["message"]), (&json!("success"), &json!(message)), "{path}");
-        body["data"].take()
-    }
-
-    async fn events(&self, path: &str) -> Vec<Value> {
-        let mut data = self.data(path, "Customer events retrieved successfully").await;
-        let Value::Array(mut events) = data["events"].take() else { panic!("{path}: {data}") };
-        for event in &mut events {
-            let ingested = event.as_object_mut().unwrap().remove("ingestion_timestamp").unwrap();
-            let ingested = ingested.as_str().unwrap();
-            assert!(ingested.ends_with('Z') && DateTime::parse_from_rfc3339(ingested).is_ok(), "{ingested}");
+async fn assert_profiles(api: &Api, world: &World) {
+    for (id, profile) in expected::profiles(&world.shop).await {
+        let number = |text: &str| text.parse::<f64>().unwrap();
+        let expected = json!({
+            "customer_id": id,
+            "name": profile.name,
+            "email": profile.email,
+            "gender": profile.gender,
+            "total_spend": number(&profile.total_spend),
+            "total_transactions": profile.total_transactions,
+            "avg_order_value": number(&profile.avg_order_value),
+            "first_purchase": time(profile.first_purchase_ms * 1_000),
+            "last_purchase": time(profile.last_purchase_ms * 1_000),
+            "favorite_category": profile.favorite_category,
+        });
+        let mut found = api.data(&format!("/customer/{id}"), "Customer profile retrieved successfully").await;
+        // An amount without cents is written as a whole number.
+        for amount in ["total_spend", "avg_order_value"] {
+            found[amount] = json!(found[amount].as_f64().expect("amounts are numbers"));
         }
-        events
+        assert_eq!(found, expected);
     }
+}
 
-    async fn assert_profiles(&self, world: &World) {
-        for (id, profile) in expected::profiles(&world.shop).await {
-            let number = |text: &str| text.parse::<f64>().unwrap();
-            let expected = json!({
-                "customer_id": id,
-                "name": profile.name,
-                "email": profile.email,
-                "gender": profile.gender,
-                "total_spend": number(&profile.total_spend),
-                "total_transactions": profile.total_transactions,
-                "avg_order_value": number(&profile.avg_order_value),
-                "first_purchase": time(profile.first_purchase_ms * 1_000),
-                "last_purchase": time(profile.last_purchase_ms * 1_000),
-                "favorite_category": profile.favorite_category,
-            });
-            let mut found =
-                self.data(&format!("/customer/{id}"), "Customer profile retrieved successfully").await;
-            // An amount without cents is written as a whole number.
-            for amount in ["total_spend", "avg_order_value"] {
-                found[amount] = json!(found[amount].as_f64().expect("amounts are numbers"));
-            }
-            assert_eq!(found, expected);
-        }
+async fn assert_summaries(api: &Api, world: &World) {
+    let mut days: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for ((date, customer_id), summary) in expected::summaries(&world.shop, Amounts::Warned).await {
+        days.entry(date.clone()).or_default().push(json!({
+            "date": date,
+            "customer_id": customer_id,
+            "total_amount": summary.total_amount,
+            "total_items": summary.total_items,
+            "distinct_products": summary.distinct_products,
+            "top_category": summary.top_category,
+        }));
     }
-
-    async fn assert_summaries(&self, world: &World) {
-        let mut days: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-        for ((date, customer_id), summary) in expected::summaries(&world.shop, Amounts::Warned).await {
-            days.entry(date.clone()).or_default().push(json!({
-                "date": date,
-                "customer_id": customer_id,
-                "total_amount": summary.total_amount,
-                "total_items": summary.total_items,
-                "distinct_products": summary.distinct_products,
-                "top_category": summary.top_category,
-            }));
-        }
-        assert!(days.len() > 20, "{} days", days.len());
-        let list = "Daily transaction summaries retrieved successfully";
-        for (date, rows) in days {
-            let path = format!("/summary/{date}");
-            assert_eq!(self.data(&path, list).await, json!({"summaries": rows}));
-            let middle = rows.len() / 2;
-            let part = self.data(&format!("{path}?limit=2&offset={middle}"), list).await;
-            assert_eq!(part, json!({"summaries": rows[middle..rows.len().min(middle + 2)]}));
-            let path = format!("{path}/{}", rows[middle]["customer_id"]);
-            let one = self.data(&path, "Daily transaction summary retrieved successfully").await;
-            assert_eq!(one, json!({"summary": rows[middle]}));
-        }
+    assert!(days.len() > 20, "{} days", days.len());
+    let list = "Daily transaction summaries retrieved successfully";
+    for (date, rows) in days {
+        let path = format!("/summary/{date}");
+        assert_eq!(api.data(&path, list).await, json!({"summaries": rows}));
+        let middle = rows.len() / 2;
+        let part = api.data(&format!("{path}?limit=2&offset={middle}"), list).await;
+        assert_eq!(part, json!({"summaries": rows[middle..rows.len().min(middle + 2)]}));
+        let path = format!("{path}/{}", rows[middle]["customer_id"]);
+        let one = api.data(&path, "Daily transaction summary retrieved successfully").await;
+        assert_eq!(one, json!({"summary": rows[middle]}));
     }
+}
 
-    async fn assert_events(&self, world: &World) {
-        let customers = world.events().await;
-        assert_eq!(customers.len(), 40);
-        for (id, events) in customers {
-            let rows: Vec<Value> = events.iter().map(row).collect();
-            assert_eq!(self.events(&format!("/events/{id}?limit=1000")).await, rows);
-        }
+async fn assert_events(api: &Api, world: &World) {
+    let customers = world.events().await;
+    assert_eq!(customers.len(), 40);
+    for (id, events) in customers {
+        let rows: Vec<Value> = events.iter().map(row).collect();
+        assert_eq!(events_at(api, &format!("/events/{id}?limit=1000")).await, rows);
     }
 }
 
@@ -183,9 +152,9 @@ fn time(micros: i64) -> String {
 async fn answers_equal_sql_and_the_topic_and_follow_the_pipelines_within_five_seconds() {
     let world = World::new().await;
     let api = Api::start(&world.keyspace.url, &world.lake.url).await;
-    api.assert_profiles(&world).await;
-    api.assert_summaries(&world).await;
-    api.assert_events(&world).await;
+    assert_profiles(&api, &world).await;
+    assert_summaries(&api, &world).await;
+    assert_events(&api, &world).await;
 
     world.topic.produce("--count 300 --customers 40 --from 2025-03-01 --to 2025-03-06").await;
     world.append().await;
@@ -199,17 +168,17 @@ async fn answers_equal_sql_and_the_topic_and_follow_the_pipelines_within_five_se
     let follows = async {
         let of_newest =
             async || api.get(&format!("/summary/{newest}")).await.json()["data"]["summaries"].take();
-        while api.events(&format!("/events/{busiest}?limit=1000")).await != events
+        while events_at(&api, &format!("/events/{busiest}?limit=1000")).await != events
             || of_newest().await.as_array().is_none_or(|found| found.len() != rows)
         {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
     tokio::time::timeout(FRESH_WITHIN, follows).await.expect("an answer is older than 5 s");
-    api.assert_profiles(&world).await;
-    api.assert_events(&world).await;
+    assert_profiles(&api, &world).await;
+    assert_events(&api, &world).await;
 
-    let ended = api.running.terminate().await;
+    let ended = api.terminate().await;
     assert_eq!(ended.code, 0, "{ended:#?}");
 }
 
@@ -243,77 +212,7 @@ async fn events_come_by_time_within_both_dates_and_up_to_the_limit() {
         ("?limit=1000&fromDate=2025-03-04", &between("2025-03-04", "9")),
         ("?limit=1000&toDate=2025-03-02", &between("", "2025-03-02")),
     ] {
-        assert_eq!(api.events(&format!("/events/1{query}")).await, expected, "{query}");
+        assert_eq!(events_at(&api, &format!("/events/1{query}")).await, expected, "{query}");
     }
-    assert_eq!(api.running.terminate().await.code, 0);
-}
-
-#[tokio::test]
-async fn each_error_has_the_status_and_body_of_the_contract() {
-    let (shop, keyspace, lake) =
-        (Shop::seeded(&Sizes::SMALL).await, Keyspace::empty().await, Lake::empty().await);
-    let a = Program::pipeline_a(&shop.url, &keyspace.url).report();
-    let b = Program::pipeline_b(&shop.url, &lake.url).report();
-    tokio::join!(a, b);
-    let api = Api::start(&keyspace.url, &lake.url).await;
-    let mut answers = String::new();
-    for path in [
-        "/customer/99999",
-        "/customer/x",
-        "/customer/2147483648",
-        "/customer/",
-        "/summary/2024-03-01/99999",
-        "/summary/2024-03-01/x",
-        "/summary/2031-01-01",
-        "/summary/2031-01-01/1",
-        "/summary/20240301",
-        "/summary/2024-02-30",
-        "/summary/2024-3-1/1",
-        "/summary/2024-03-01?limit=0",
-        "/summary/2024-03-01?limit=ten",
-        "/summary/2024-03-01?offset=-1",
-        "/events/1",
-        "/events/x",
-        "/events/1?fromDate=yesterday",
-        "/events/1?toDate=2024-13-01",
-        "/events/1?limit=0",
-        "/events/1?limit=1001",
-        "/events/1?limit=1.5",
-        "/nothing",
-        "/_state/events",
-    ] {
-        let answer = api.get(path).await;
-        assert!(answer.head.contains("content-type: application/json"), "{path}: {answer:?}");
-        answers += &format!("{path}\n  {} {}\n", answer.status, answer.body);
-    }
-    insta::assert_snapshot!(answers);
-
-    assert_eq!(api.get("/healthz").await.status, 200);
-    let metrics = api.get("/metrics").await;
-    assert_eq!(metrics.status, 200);
-    assert!(metrics.head.contains("content-type: text/plain; version=0.0.4"), "{}", metrics.head);
-    assert!(metrics.body.lines().any(|line| line.starts_with("# TYPE tributary_")), "{}", metrics.body);
-    let page = api.get("/").await;
-    assert_eq!((page.status, page.body.contains("<html")), (200, true), "{page:?}");
-    assert_eq!(api.running.terminate().await.code, 0);
-}
-
-#[tokio::test]
-async fn stores_that_are_down_are_told_apart_and_the_process_lives() {
-    let lake = Lake::empty().await;
-    let api = Program::new("api").args(["--listen", "127.0.0.1:0", "--lake", &lake.url]);
-    let mut running = api.args(["--profiles", "cassandra://127.0.0.1:9/nowhere"]).start();
-    let line = running.next_line().await;
-    let address = line.strip_prefix("listening on http://").unwrap();
-    let ready = http::get(address, "/readyz").await;
-    assert_eq!(ready.status, 503);
-    assert!(ready.head.contains("retry-after:"), "{ready:?}");
-    assert_eq!(ready.json()["data"], json!({"profiles": "unreachable", "lake": "ok"}));
-    let profile = http::get(address, "/customer/1").await;
-    let body = r#"{"status":"error","message":"unavailable","data":{}}"#;
-    assert_eq!((profile.status, profile.body.as_str()), (503, body));
-    assert!(profile.head.contains("retry-after:"), "{profile:?}");
-    assert_eq!(http::get(address, "/healthz").await.status, 200);
-    assert_eq!(http::get(address, "/events/1").await.status, 404);
-    assert_eq!(running.terminate().await.code, 0);
+    assert_eq!(api.terminate().await.code, 0);
 }
