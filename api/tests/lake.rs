@@ -100,7 +100,9 @@ async fn a_commit_shows_within_five_seconds_and_a_removed_date_goes() {
     })
     .await;
 
-    api.lake.delete("txn_summary/date=2025-01-01/part-00000.parquet").await.unwrap();
+    let path = "txn_summary/date=2025-01-01/part-00000.parquet";
+    let standing = api.lake.head(path).await.unwrap().unwrap();
+    api.lake.delete(path, &standing.version).await.unwrap();
     until(&api, "/summary/2025-01-01", patience, |answer| answer.status == 404).await;
     api.stop().await;
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::examine::TooManyRejected;
+use crate::examine::{NotMetAgain, TooManyRejected};
 use crate::increment::OffsetBeyondTable;
 use crate::run::{Clock, Exit, JobError, RunReport, Shutdown, Stopwatch, new_run_id, repeat};
 use crate::settings::{IncrementArgs, RunArgs, SourceArgs};
@@ -31,6 +31,9 @@ pub enum BatchError {
     /// A quality gate refused the batch.
     #[error(transparent)]
     Refused(#[from] TooManyRejected),
+    /// Rows are missing in the recomputation.
+    #[error(transparent)]
+    NotMetAgain(#[from] NotMetAgain),
 }
 
 impl BatchError {
@@ -42,6 +45,7 @@ impl BatchError {
             Self::Interrupted => Exit::Done,
             Self::Source(error) => error.exit(),
             Self::Offset(_) | Self::Refused(_) => Exit::Refused,
+            Self::NotMetAgain(_) => Exit::Failed,
         }
     }
 
@@ -127,17 +131,19 @@ async fn under_lease<E: JobError + From<BatchError>>(
     batch: &mut impl AsyncFnMut(Batch<'_>) -> Result<Outcome, E>,
 ) -> (RunReport, Result<(), E>) {
     let lost = lease.lost();
-    let work = Batch { job, source, lease: &lease, clock, watch: Stopwatch::start(), report: report.clone() };
+    let watch = Stopwatch::start();
+    let work = Batch { job, source, lease: &lease, clock, watch, report: report.clone() };
     let result = tokio::select! {
         biased;
         () = shutdown.wait() => Err(BatchError::Interrupted.into()),
         () = lost.wait() => Err(BatchError::Source(SourceError::LeaseLost).into()),
         result = batch(work) => result,
     };
+    report.duration_ms = watch.elapsed_ms();
     let (committed, result) = match result {
         Ok(Outcome::Committed(done)) => (Some(done), Ok(())),
         Ok(Outcome::Idle(done)) => {
-            report = done;
+            report = RunReport { duration_ms: report.duration_ms, ..done };
             (None, Ok(()))
         }
         Err(error) => {

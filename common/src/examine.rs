@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::increment::Increment;
-use crate::quality::{Catalog, Entity, QuarantineEntry, Reasons};
+use crate::quality::{Catalog, Entity, QuarantineEntry, Reason, Reasons};
 use crate::schema::{Transaction, TxnId};
 use crate::source::{QuarantinedKey, Source, SourceError, SourceKeys};
 
@@ -23,8 +23,21 @@ pub struct Examined {
     pub rejected: BTreeMap<TxnId, QuarantineEntry>,
     /// Quarantined transactions that are accepted now, or gone.
     pub corrected: HashSet<QuarantinedKey>,
+    /// Accepted rows that the recomputation has not met yet.
+    pub awaited: HashSet<TxnId>,
     /// The rows without a key, if any.
     pub without_key: Option<QuarantineEntry>,
+}
+
+/// Accepted rows did not turn up in the recomputation.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{count} transactions were accepted but not met again when their customers or days were recomputed, {example} \
+     among them; were they changed or deleted in between? Run again"
+)]
+pub struct NotMetAgain {
+    count: usize,
+    example: TxnId,
 }
 
 /// Too many of the new rows were rejected.
@@ -47,15 +60,31 @@ pub async fn read_catalog(source: &Source, keys: SourceKeys) -> Result<Catalog, 
     Ok(Catalog::new(customers, products, duplicates))
 }
 
+/// What became of a row.
+#[derive(Debug, Clone, Copy)]
+pub struct Verdict {
+    /// Why it is not accepted; empty if it is.
+    pub reasons: Reasons,
+    /// Whether it was in quarantine before.
+    pub known: bool,
+}
+
+impl Verdict {
+    /// Whether its customer or day has to be recomputed: it is accepted, or it was and its id has become ambiguous.
+    #[must_use]
+    pub fn affects(self) -> bool {
+        self.reasons.is_empty() || (self.reasons.contains(Reason::DuplicateId) && !self.known)
+    }
+}
+
 /// Reads the rows of `increment`, judges each and passes it on to `each` with its reasons.
 pub async fn examine(
     source: &Source,
-    keys: SourceKeys,
     increment: &mut Increment,
     catalog: &Catalog,
     (partitions, connections): (u64, usize),
     judge: impl Fn(&Transaction) -> Reasons,
-    mut each: impl FnMut(&Transaction, Reasons),
+    mut each: impl FnMut(&Transaction, Verdict),
 ) -> Result<Examined, SourceError> {
     let mut examined = Examined::default();
     let parts = increment.parts(partitions, catalog.duplicate_transactions());
@@ -75,7 +104,12 @@ pub async fn examine(
                     .and_modify(|entry| entry.reasons = entry.reasons.iter().chain(reasons.iter()).collect())
                     .or_insert_with(|| QuarantineEntry::transaction(row, reasons));
             }
-            each(row, reasons);
+            let known =
+                increment.quarantined.contains_key(&(Entity::Transaction, Some(row.txn_id.0.cast_signed())));
+            if reasons.is_empty() && !increment.everything {
+                examined.awaited.insert(row.txn_id);
+            }
+            each(row, Verdict { reasons, known });
         }
     }
     let known =
@@ -83,7 +117,7 @@ pub async fn examine(
     let mended = known
         .filter(|(_, id)| id.is_some_and(|id| !examined.rejected.contains_key(&TxnId(id.cast_unsigned()))));
     examined.corrected = mended.copied().collect();
-    examined.look_for_null_keys(source, keys, increment).await?;
+    examined.look_for_null_keys(source, increment).await?;
     Ok(examined)
 }
 
@@ -91,10 +125,9 @@ impl Examined {
     async fn look_for_null_keys(
         &mut self,
         source: &Source,
-        keys: SourceKeys,
         increment: &Increment,
     ) -> Result<(), SourceError> {
-        let count = if keys.txn_ids_are_keys { 0 } else { source.transactions_without_key().await? };
+        let count = source.transactions_without_key().await?;
         let key = (Entity::Transaction, None);
         if count > 0 {
             self.without_key = Some(QuarantineEntry::null_keys(Entity::Transaction, count));
@@ -125,6 +158,22 @@ impl Examined {
             limit,
             reasons: reasons.join(", "),
         })
+    }
+
+    /// The recomputation has met a row, and judged it once more.
+    pub fn met(&mut self, row: &Transaction, reasons: Reasons) {
+        self.awaited.remove(&row.txn_id);
+        if !reasons.is_empty() {
+            self.rejected.entry(row.txn_id).or_insert_with(|| QuarantineEntry::transaction(row, reasons));
+        }
+    }
+
+    /// Fails unless the recomputation has met every accepted row, so that none is passed by the offset unwritten.
+    pub fn all_met(&self) -> Result<(), NotMetAgain> {
+        match self.awaited.iter().min() {
+            None => Ok(()),
+            Some(example) => Err(NotMetAgain { count: self.awaited.len(), example: *example }),
+        }
     }
 
     /// The corrected keys without those that a recomputation rejected once more.

@@ -8,10 +8,10 @@ use chrono::{DateTime, Utc};
 use crate::batch::BatchError;
 use crate::offsets::{Gap, GapFinder, Running, joined};
 use crate::partitioning::{read_partitions, split_ids};
-use crate::quality::{Entity, QuarantineEntry};
+use crate::quality::{Entity, QuarantineEntry, Reason};
 use crate::run::{RunReport, RunStatus};
 use crate::schema::TxnId;
-use crate::source::{Batch, Job, Part, QuarantinedKey, Source};
+use crate::source::{Batch, Job, Part, Quarantined, QuarantinedKey, Source, SourceKeys};
 
 /// The table was restored, truncated or swapped since the offset was written.
 #[derive(Debug, thiserror::Error)]
@@ -34,8 +34,8 @@ pub struct Increment {
     pub highest: TxnId,
     /// Every row has to be read: the first run, or most of the table is new.
     pub everything: bool,
-    /// Keys in quarantine, with the time since when.
-    pub quarantined: HashMap<QuarantinedKey, String>,
+    /// Keys in quarantine.
+    pub quarantined: HashMap<QuarantinedKey, Quarantined>,
     gaps: Vec<Gap>,
     running: Running,
     now: DateTime<Utc>,
@@ -77,10 +77,21 @@ impl Increment {
         })
     }
 
-    /// Whether there is nothing at all to look at.
+    /// Whether there is nothing at all to look at. A source that does not keep its keys has to be looked at always:
+    /// a row without a key, or with one that stands already, does not move the highest id.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.watermark == self.highest && self.gaps.is_empty() && self.quarantined.is_empty()
+    pub fn is_empty(&self, keys: SourceKeys) -> bool {
+        let kept = keys.txn_ids_are_keys && keys.customer_ids_are_keys;
+        kept && self.watermark == self.highest && self.gaps.is_empty() && self.quarantined.is_empty()
+    }
+
+    /// Whether the quarantine does not say this yet.
+    #[must_use]
+    pub fn is_news(&self, entry: &QuarantineEntry) -> bool {
+        let Some(standing) = self.quarantined.get(&(entry.entity, entry.id)) else { return true };
+        // Of several rows with one id any may be the one whose values are shown.
+        let same_values = entry.reasons.contains(Reason::DuplicateId) || standing.detail == entry.detail;
+        standing.reasons != entry.reasons || !same_values
     }
 
     /// The parts to read: everything, or the new ids, the open gaps and the transactions in quarantine, besides
@@ -169,7 +180,8 @@ impl Increment {
 
     /// The report of a run that had nothing to do.
     #[must_use]
-    pub fn idle(&self, report: RunReport) -> RunReport {
+    pub fn idle(&self, mut report: RunReport, rows_read: u64) -> RunReport {
+        report.read = rows_read;
         let gaps = Gaps { open: self.gaps.clone(), settled: 0 };
         self.described(report, &gaps, self.quarantined.len())
     }
@@ -196,7 +208,7 @@ impl Increment {
             .with("from_txn_id", self.watermark.0.saturating_add(1))
             .with("to_txn_id", self.highest.0)
             .with("open_gaps", gaps.open.len())
-            .with("open_gap_ids", gaps.open.iter().map(Gap::ids).sum::<u64>())
+            .with("open_gap_ids", gaps.open.iter().map(Gap::ids).fold(0, u64::saturating_add))
             .with("settled_gaps", gaps.settled)
     }
 
@@ -229,6 +241,27 @@ mod tests {
             finders: Vec::new(),
             found_again: Vec::new(),
         }
+    }
+
+    fn standing() -> Quarantined {
+        let reasons = [Reason::NonPositiveQty].into_iter().collect();
+        Quarantined { first_seen: String::new(), reasons, detail: "{}".to_owned() }
+    }
+
+    #[test]
+    fn other_reasons_or_values_of_a_quarantined_key_are_news() {
+        let mut run = increment(10, 10, Vec::new());
+        run.quarantined.insert((Entity::Transaction, Some(3)), standing());
+        let entry = |reason: Reason, detail: &str| QuarantineEntry {
+            entity: Entity::Transaction,
+            id: Some(3),
+            reasons: [reason].into_iter().collect(),
+            detail: detail.to_owned(),
+        };
+        assert!(!run.is_news(&entry(Reason::NonPositiveQty, "{}")));
+        assert!(run.is_news(&entry(Reason::NonPositiveAmount, "{}")));
+        assert!(run.is_news(&entry(Reason::NonPositiveQty, "{\"qty\":-1}")));
+        assert!(run.is_news(&QuarantineEntry { id: Some(4), ..entry(Reason::NonPositiveQty, "{}") }));
     }
 
     fn batch(part: usize, ids: &[u64]) -> Batch {
@@ -277,9 +310,9 @@ mod tests {
     fn a_row_in_quarantine_is_looked_at_again_unless_another_part_brings_it() {
         let mut run = increment(10, 12, vec![Gap { first: 3, last: 5, first_seen: at(500) }]);
         for id in [4, 7, 11] {
-            run.quarantined.insert((Entity::Transaction, Some(id)), String::new());
+            run.quarantined.insert((Entity::Transaction, Some(id)), standing());
         }
-        run.quarantined.insert((Entity::Customer, Some(8)), String::new());
+        run.quarantined.insert((Entity::Customer, Some(8)), standing());
         assert_eq!(run.looked_at_again(&HashSet::from([TxnId(9)])), [TxnId(7), TxnId(9)]);
     }
 }

@@ -1,10 +1,14 @@
 //! Settings that several programs take: each is a flag and an environment variable, the flag wins.
 
+use std::ffi::OsStr;
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
+use clap::{Arg, Args, Command, ValueEnum};
 use url::Url;
 
 /// An address that may hold a password. `Debug` and `Display` never show it.
@@ -59,11 +63,40 @@ impl fmt::Debug for SecretUrl {
     }
 }
 
+/// Parses a value that may hold a password: clap's own message for a bad value would show it.
+#[derive(Debug)]
+struct Secret<T>(PhantomData<fn() -> T>);
+
+impl<T> Secret<T> {
+    fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T> Clone for Secret<T> {
+    fn clone(&self) -> Self {
+        Self::new()
+    }
+}
+
+impl<T: FromStr<Err = String> + Clone + Send + Sync + 'static> TypedValueParser for Secret<T> {
+    type Value = T;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<T, clap::Error> {
+        let parsed = value.to_str().ok_or_else(|| "not UTF-8".to_owned()).and_then(str::parse);
+        parsed.map_err(|reason| {
+            let name = arg.map(ToString::to_string).unwrap_or_default();
+            let message = format!("the value of {name} is not valid: {reason}\n");
+            clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(command)
+        })
+    }
+}
+
 /// Where the source tables are.
 #[derive(Debug, Clone, Args)]
 pub struct SourceArgs {
     /// Source database: `mysql://user:pw@host:port/db` or `sqlite:///abs/file.db`
-    #[arg(long, env = "SOURCE_URL", value_name = "URL", hide_env_values = true)]
+    #[arg(long, env = "SOURCE_URL", value_name = "URL", hide_env_values = true, value_parser = Secret::<SecretUrl>::new())]
     pub source: SecretUrl,
 }
 
@@ -72,7 +105,7 @@ pub struct SourceArgs {
 pub struct ProfilesArgs {
     /// Profile store: `cassandra://[user:pw@]host[:port][,host…]/keyspace?consistency=local_quorum` or
     /// `sqlite:///abs/file.db`
-    #[arg(long, env = "PROFILES_URL", value_name = "URL", hide_env_values = true)]
+    #[arg(long, env = "PROFILES_URL", value_name = "URL", hide_env_values = true, value_parser = Secret::<ProfilesUrl>::new())]
     pub profiles: ProfilesUrl,
 }
 
@@ -163,7 +196,7 @@ impl fmt::Debug for ProfilesUrl {
 #[derive(Debug, Clone, Args)]
 pub struct LakeArgs {
     /// Lake: `s3://bucket/prefix` (credentials, region and endpoint by the `AWS_*` variables) or `file:///abs/dir`
-    #[arg(long, env = "LAKE_URL", value_name = "URL")]
+    #[arg(long, env = "LAKE_URL", value_name = "URL", value_parser = Secret::<SecretUrl>::new())]
     pub lake: SecretUrl,
 }
 
@@ -182,7 +215,7 @@ pub struct KafkaArgs {
         env = "KAFKA_CONFIG",
         value_name = "KEY=VALUE",
         value_delimiter = ';',
-        value_parser = key_value,
+        value_parser = Secret::<KafkaSetting>::new(),
         hide_env_values = true
     )]
     pub config: Vec<KafkaSetting>,
@@ -203,16 +236,20 @@ impl fmt::Debug for KafkaSetting {
     }
 }
 
-fn key_value(text: &str) -> Result<KafkaSetting, String> {
-    let (key, value) = text.split_once('=').ok_or("must be key=value")?;
-    Ok(KafkaSetting { key: key.trim().to_owned(), value: value.to_owned() })
+impl FromStr for KafkaSetting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (key, value) = text.split_once('=').ok_or("must be key=value")?;
+        Ok(Self { key: key.trim().to_owned(), value: value.to_owned() })
+    }
 }
 
 /// Where the Avro schemas are.
 #[derive(Debug, Clone, Args)]
 pub struct RegistryArgs {
     /// Schema registry: base of a Confluent-compatible REST API, credentials in the URL's user part
-    #[arg(long, env = "SCHEMA_REGISTRY_URL", value_name = "URL", hide_env_values = true)]
+    #[arg(long, env = "SCHEMA_REGISTRY_URL", value_name = "URL", hide_env_values = true, value_parser = Secret::<SecretUrl>::new())]
     pub registry: SecretUrl,
 }
 
@@ -330,12 +367,35 @@ mod tests {
     fn a_password_is_never_shown() {
         let url: SecretUrl = "mysql://etl:s3cret@db:3306/shop?ssl-ca-password=s3cret".parse().unwrap();
         let profiles: ProfilesUrl = "cassandra://etl:s3cret@a,b:9999/shop".parse().unwrap();
-        let setting = key_value("sasl.password=s3cret").unwrap();
+        let setting = "sasl.password=s3cret".parse::<KafkaSetting>().unwrap();
         for shown in [format!("{url} {url:?}"), format!("{profiles} {profiles:?}"), format!("{setting:?}")] {
             assert!(!shown.contains("s3cret"), "{shown}");
         }
         let error = "mysql://etl:s3cret@:::/x".parse::<SecretUrl>().unwrap_err();
         assert!(!error.contains("s3cret"), "{error}");
+    }
+
+    #[test]
+    fn a_bad_address_is_refused_without_showing_it() {
+        #[derive(Debug, clap::Parser)]
+        struct Settings {
+            #[command(flatten)]
+            source: SourceArgs,
+            #[command(flatten)]
+            profiles: ProfilesArgs,
+            #[command(flatten)]
+            kafka: KafkaArgs,
+        }
+        let good = ["x", "--source", "sqlite:///s", "--profiles", "sqlite:///p", "--brokers", "b:1"];
+        for bad in [
+            ["--source", "mysql://etl:s3cret@db:port/x"],
+            ["--profiles", "cassandra://etl:s3cret@h"],
+            ["--kafka-config", "sasl.password:s3cret"],
+        ] {
+            let line = good.iter().filter(|word| !bad.contains(word)).chain(&bad);
+            let error = <Settings as clap::Parser>::try_parse_from(line).unwrap_err().to_string();
+            assert!(error.contains(bad[0]) && !error.contains("s3cret"), "{error}");
+        }
     }
 
     #[test]

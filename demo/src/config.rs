@@ -11,7 +11,7 @@ use common::telemetry::TelemetryArgs;
 #[command(name = "demo", version, max_term_width = 100)]
 pub struct DemoArgs {
     /// End after the first round
-    #[arg(long, env = "DEMO_EXIT")]
+    #[arg(long, env = "DEMO_EXIT", value_parser = clap::builder::FalseyValueParser::new())]
     pub exit: bool,
     /// Folder for the demo's files; what an earlier demo left in it is replaced
     /// [default: tributary-demo in the folder for temporary files]

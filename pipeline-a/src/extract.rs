@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use common::examine::{Examined, examine, read_catalog};
 use common::increment::Increment;
-use common::quality::{Catalog, Entity, QuarantineEntry, Reason, judge_customer, judge_transaction};
-use common::schema::{Customer, CustomerId};
+use common::quality::{Catalog, Entity, QuarantineEntry, judge_customer, judge_transaction};
+use common::schema::{Customer, CustomerId, Transaction};
 use common::settings::IncrementArgs;
 use common::source::{Part, QuarantinedKey, Source, SourceError, SourceKeys};
 
@@ -49,22 +49,14 @@ pub async fn read(
     let mut tallies = Tallies::default();
     let mut affected = HashSet::new();
     let reading = (settings.read_partitions, settings.read_connections);
-    let mut examined = examine(
-        source,
-        keys,
-        increment,
-        &catalog,
-        reading,
-        |row| judge_transaction(row, &catalog),
-        |row, reasons| {
-            if everything {
-                tallies.count(row, reasons, &catalog);
-            } else if reasons.is_empty() || reasons.contains(Reason::DuplicateId) {
-                // An id that has become ambiguous may have been accepted before.
-                affected.extend(row.customer_id);
-            }
-        },
-    )
+    let judge = |row: &Transaction| judge_transaction(row, &catalog);
+    let mut examined = examine(source, increment, &catalog, reading, judge, |row, verdict| {
+        if everything {
+            tallies.count(row, verdict.reasons, &catalog);
+        } else if verdict.affects() {
+            affected.extend(row.customer_id);
+        }
+    })
     .await?;
 
     let mut rows = examined.rows;
@@ -114,12 +106,7 @@ async fn recompute(
         rows += batch.rows.len() as u64;
         for row in batch.rows.iter().filter(|row| row.customer_id.is_some_and(|id| affected.contains(&id))) {
             let reasons = judge_transaction(row, catalog);
-            if !reasons.is_empty() {
-                examined
-                    .rejected
-                    .entry(row.txn_id)
-                    .or_insert_with(|| QuarantineEntry::transaction(row, reasons));
-            }
+            examined.met(row, reasons);
             tallies.count(row, reasons, catalog);
         }
     }

@@ -26,23 +26,24 @@ pub async fn run(config: &Config, clock: &Clock, shutdown: &Shutdown) -> Exit {
 async fn step(config: &Config, batch: Batch<'_>) -> Result<Outcome, Error> {
     let keys = batch.source.check_schema().await?;
     let mut increment = Increment::find(batch.source, batch.job).await?;
-    if increment.is_empty() {
-        return Ok(Outcome::Idle(increment.idle(batch.report)));
+    if increment.is_empty(keys) {
+        return Ok(Outcome::Idle(increment.idle(batch.report, 0)));
     }
 
     let extracted = extract::read(batch.source, keys, &mut increment, &config.increment).await?;
     extracted.examined.gate(config.increment.max_quarantine_ratio).map_err(BatchError::from)?;
     let gaps = increment.gaps_left(config.increment.gap_grace);
-    let result = transform::profiles(extracted)?;
-    if result.changes_nothing() && !increment.changed(&gaps) {
-        return Ok(Outcome::Idle(increment.idle(batch.report)));
+    extracted.examined.all_met().map_err(BatchError::from)?;
+    let mut result = transform::profiles(extracted)?;
+    if result.changes_nothing(&increment) && !increment.changed(&gaps) {
+        return Ok(Outcome::Idle(increment.idle(batch.report, result.rows)));
     }
 
     let loader = load::Loader { batch: &batch, increment: &increment, settings: &config.write };
     loader.quarantine(&result).await?;
     if result.writes_profiles() {
         let profiles = Profiles::open(&config.profiles.profiles).await?;
-        loader.write(&profiles, &result).await?;
+        loader.write(&profiles, &mut result).await?;
     }
     Ok(Outcome::Committed(loader.commit(&result, &gaps).await?))
 }

@@ -1,11 +1,13 @@
 //! The only place that writes: quarantine, profiles, read-back, and last the offset.
 
+use std::collections::HashSet;
+
 use common::batch::Batch;
 use common::increment::{Gaps, Increment};
 use common::partitioning::write_parallelism;
 use common::profiles::Profiles;
 use common::run::RunReport;
-use common::schema::CustomerProfile;
+use common::schema::{CustomerId, CustomerProfile};
 use common::source::{Commit, SourceError};
 
 use crate::config::{ReadBack, WriteArgs};
@@ -34,8 +36,14 @@ impl Loader<'_> {
     }
 
     /// Writes the profiles and reads some back.
-    pub async fn write(&self, profiles: &Profiles, result: &Profiled) -> Result<(), Error> {
+    pub async fn write(&self, profiles: &Profiles, result: &mut Profiled) -> Result<(), Error> {
         profiles.create_table().await?;
+        if result.everyone {
+            let written: HashSet<CustomerId> =
+                result.profiles.iter().map(|profile| profile.customer_id).collect();
+            let stale = |id: &CustomerId| !written.contains(id) && !result.withheld.contains(id);
+            result.gone = profiles.ids().await?.into_iter().filter(stale).collect();
+        }
         self.batch.source.check_lease(self.batch.lease).await?;
         let fence = self.batch.lease.fence();
         let in_flight = write_parallelism(result.profiles.len() as u64, self.settings.write_parallelism);

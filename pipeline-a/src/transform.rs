@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
+use common::increment::Increment;
 use common::quality::{Catalog, QuarantineEntry, Reason, Reasons, judge_customer};
 use common::schema::{Customer, CustomerId, CustomerProfile, Transaction};
 use common::source::QuarantinedKey;
@@ -82,6 +83,10 @@ pub struct Profiled {
     pub profiles: Vec<CustomerProfile>,
     /// Customers that have no accepted transaction any more.
     pub gone: Vec<CustomerId>,
+    /// Every customer was recomputed: who has a profile, but no accepted transaction, is gone too.
+    pub everyone: bool,
+    /// Customers whose profile stays unwritten, and stands if it stood, because of their own row.
+    pub withheld: HashSet<CustomerId>,
     /// Every row that is not accepted.
     pub entries: Vec<QuarantineEntry>,
     /// Keys that leave quarantine.
@@ -101,14 +106,15 @@ pub struct Profiled {
 impl Profiled {
     /// Whether the batch has nothing new to say.
     #[must_use]
-    pub fn changes_nothing(&self) -> bool {
-        self.new_rows == 0 && !self.writes_profiles() && self.corrected.is_empty()
+    pub fn changes_nothing(&self, increment: &Increment) -> bool {
+        let news = self.entries.iter().any(|entry| increment.is_news(entry));
+        self.new_rows == 0 && !self.writes_profiles() && self.corrected.is_empty() && !news
     }
 
     /// Whether the profile store is needed.
     #[must_use]
     pub fn writes_profiles(&self) -> bool {
-        !self.profiles.is_empty() || !self.gone.is_empty()
+        !self.profiles.is_empty() || !self.gone.is_empty() || self.everyone
     }
 }
 
@@ -117,7 +123,7 @@ pub fn profiles(extracted: Extracted) -> Result<Profiled, Error> {
     let Extracted { examined, tallies, affected, customers, catalog, .. } = extracted;
     let mut result = Profiled {
         entries: examined.entries(),
-        corrected: examined.corrected,
+        corrected: examined.corrected_for_good(),
         rows: extracted.rows,
         new_rows: examined.new_rows,
         accepted_amount: tallies.accepted_amount,
@@ -130,12 +136,15 @@ pub fn profiles(extracted: Extracted) -> Result<Profiled, Error> {
     let mut tallied: Vec<(&CustomerId, &Tally)> = tallies.by_customer.iter().collect();
     tallied.sort_unstable_by_key(|(id, _)| **id);
     for (id, tally) in tallied {
-        match accepted_customer(*id, &rows_by_id, &mut result) {
-            Some(customer) => result.profiles.push(profile(customer, tally, &catalog)?),
-            None => result.withheld_amount += tally.spend,
+        if let Some(customer) = accepted_customer(*id, &rows_by_id, &mut result) {
+            result.profiles.push(profile(customer, tally, &catalog)?);
+        } else {
+            result.withheld_amount += tally.spend;
+            result.withheld.insert(*id);
         }
     }
     let without_purchase = |id: &&CustomerId| !tallies.by_customer.contains_key(id);
+    result.everyone = affected.is_none();
     result.gone = affected.iter().flatten().filter(without_purchase).copied().collect();
 
     result.entries.extend(extracted.without_key);

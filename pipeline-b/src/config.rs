@@ -40,7 +40,7 @@ pub struct SummaryArgs {
     #[arg(long, env = "MAX_MEMORY", value_name = "SIZE", default_value = "256MiB")]
     pub max_memory: ByteSize,
     /// Reject a transaction whose amount is not qty × price, instead of counting a warning
-    #[arg(long, env = "STRICT_AMOUNTS")]
+    #[arg(long, env = "STRICT_AMOUNTS", value_parser = clap::builder::FalseyValueParser::new())]
     pub strict_amounts: bool,
 }
 

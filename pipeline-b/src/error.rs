@@ -59,8 +59,10 @@ impl JobError for Error {
         match self {
             Self::Batch(error) => error.exit(),
             Self::Lake(LakeError::Address(_) | LakeError::Refused { .. }) => Exit::Usage,
-            Self::Lake(_) | Self::ReadBack { .. } => Exit::Failed,
-            Self::NotConserved { .. } | Self::Summary { .. } => Exit::Refused,
+            // Files of other dates may be replaced already, so "refused", which means untouched, would not be true.
+            Self::Lake(_) | Self::ReadBack { .. } | Self::NotConserved { .. } | Self::Summary { .. } => {
+                Exit::Failed
+            }
         }
     }
 

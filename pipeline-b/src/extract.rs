@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use common::examine::{Examined, examine, read_catalog};
 use common::increment::Increment;
-use common::quality::{Catalog, QuarantineEntry, Reason, Reasons, judge_transaction};
+use common::quality::{Catalog, Reason, Reasons, judge_transaction};
 use common::schema::Transaction;
 use common::source::{Part, Source, SourceError, SourceKeys};
 
@@ -52,27 +52,19 @@ pub async fn read(
     let (mut window, mut dates, mut warnings) = (Window::new(), BTreeSet::new(), BTreeMap::new());
     let mut too_large = None;
     let reading = (config.increment.read_partitions, config.increment.read_connections);
-    let examined = examine(
-        source,
-        keys,
-        increment,
-        &catalog,
-        reading,
-        |row| judge(row, &catalog, &config.summary),
-        |row, reasons| {
-            let Some(date) = row.at.map(|at| at.date_naive()) else { return };
-            // An id that has become ambiguous may have been accepted before.
-            if reasons.is_empty() || reasons.contains(Reason::DuplicateId) {
-                dates.insert(date);
+    let judged = |row: &Transaction| judge(row, &catalog, &config.summary);
+    let examined = examine(source, increment, &catalog, reading, judged, |row, verdict| {
+        let Some(date) = row.at.map(|at| at.date_naive()) else { return };
+        if verdict.affects() {
+            dates.insert(date);
+        }
+        if keep && verdict.reasons.is_empty() {
+            warn(row, &catalog, &mut warnings);
+            if let Err(error) = window.entry(date).or_default().add(row, &catalog) {
+                too_large.get_or_insert((date, error));
             }
-            if keep && reasons.is_empty() {
-                warn(row, &catalog, &mut warnings);
-                if let Err(error) = window.entry(date).or_default().add(row, &catalog) {
-                    too_large.get_or_insert((date, error));
-                }
-            }
-        },
-    )
+        }
+    })
     .await?;
     if let Some((date, reason)) = too_large {
         return Err(Error::Summary { date, reason });
@@ -91,8 +83,9 @@ pub async fn read(
 impl Extracted {
     /// Whether the batch has nothing new to say.
     #[must_use]
-    pub fn changes_nothing(&self) -> bool {
-        self.examined.new_rows == 0 && self.dates.is_empty() && self.examined.corrected.is_empty()
+    pub fn changes_nothing(&self, increment: &Increment) -> bool {
+        let news = self.examined.entries().iter().any(|entry| increment.is_news(entry));
+        self.examined.new_rows == 0 && self.dates.is_empty() && self.examined.corrected.is_empty() && !news
     }
 
     /// Whether the lake is needed.
@@ -141,9 +134,8 @@ impl Extracted {
 
     fn add(&mut self, row: &Transaction, window: &mut Window, config: &Config) -> Result<(), Error> {
         let reasons = judge(row, &self.catalog, &config.summary);
+        self.examined.met(row, reasons);
         if !reasons.is_empty() {
-            let entry = || QuarantineEntry::transaction(row, reasons);
-            self.examined.rejected.entry(row.txn_id).or_insert_with(entry);
             return Ok(());
         }
         warn(row, &self.catalog, &mut self.warnings);

@@ -28,15 +28,15 @@ pub async fn run(config: &Config, clock: &Clock, shutdown: &Shutdown) -> Exit {
 async fn step(config: &Config, batch: Batch<'_>) -> Result<Outcome, Error> {
     let keys = batch.source.check_schema().await?;
     let mut increment = Increment::find(batch.source, batch.job).await?;
-    if increment.is_empty() {
-        return Ok(Outcome::Idle(increment.idle(batch.report)));
+    if increment.is_empty(keys) {
+        return Ok(Outcome::Idle(increment.idle(batch.report, 0)));
     }
 
     let mut extracted = extract::read(batch.source, keys, &mut increment, config).await?;
     extracted.examined.gate(config.increment.max_quarantine_ratio).map_err(BatchError::from)?;
     let gaps = increment.gaps_left(config.increment.gap_grace);
-    if extracted.changes_nothing() && !increment.changed(&gaps) {
-        return Ok(Outcome::Idle(increment.idle(batch.report)));
+    if extracted.changes_nothing(&increment) && !increment.changed(&gaps) {
+        return Ok(Outcome::Idle(increment.idle(batch.report, extracted.rows)));
     }
 
     let mut loader = load::Loader::new(&batch, &increment);
@@ -47,6 +47,7 @@ async fn step(config: &Config, batch: Batch<'_>) -> Result<Outcome, Error> {
         while let Some(window) = extracted.next_window(batch.source, &increment, config).await? {
             loader.replace(&lake, window).await?;
         }
+        extracted.examined.all_met().map_err(BatchError::from)?;
         // What the recomputation found to reject besides has to be in quarantine before the offset moves.
         loader.quarantine(&extracted).await?;
     }

@@ -60,6 +60,10 @@ impl<'a> Loader<'a> {
     pub async fn look_at(&mut self, lake: &Lake, extracted: &mut Extracted) -> Result<(), Error> {
         self.batch.source.check_lease(self.batch.lease).await?;
         self.catalog = Arc::clone(&extracted.catalog);
+        // Whoever staged them held the lease before, and does no more.
+        for upload in lake.uploads(TXN_SUMMARY).await? {
+            lake.abort_upload(&upload).await?;
+        }
         for file in lake.list(TXN_SUMMARY).await? {
             let Some(date) = date_of(&file.path, "date").filter(|date| file.path == path_of(*date)) else {
                 continue;
@@ -90,8 +94,8 @@ impl<'a> Loader<'a> {
         let path = path_of(date);
         let standing = self.standing.get(&date);
         if day.is_empty() {
-            if standing.is_some() {
-                lake.delete(&path).await?;
+            if let Some(version) = standing {
+                lake.delete(&path, version).await?;
             }
             return Ok((0, Decimal::ZERO));
         }

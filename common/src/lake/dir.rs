@@ -125,15 +125,24 @@ impl Dir {
         result
     }
 
-    pub(super) async fn delete(&self, path: &str) -> Result<(), LakeError> {
-        let (at, root) = (self.at(path), self.root.clone());
+    pub(super) async fn delete(&self, path: &str, version: &Version) -> Result<(), LakeError> {
+        let (at, root, path, version) = (self.at(path), self.root.clone(), path.to_owned(), version.clone());
         blocking(move || {
-            existing(fs::remove_file(&at)).map_err(|e| fault("remove", &at, &e))?;
-            // A date without a file leaves no empty folder behind; one that is not empty stays.
-            if let Some(folder) = at.parent().filter(|folder| *folder != root) {
-                let _ = fs::remove_dir(folder);
-            }
-            Ok(())
+            let remove = || -> io::Result<bool> {
+                let _lock = locked(&root)?;
+                match existing(fs::metadata(&at))? {
+                    Some(found) if identity(&found) != version => return Ok(false),
+                    Some(_) => fs::remove_file(&at)?,
+                    None => {}
+                }
+                // A date without a file leaves no empty folder behind; one that is not empty stays.
+                if let Some(folder) = at.parent().filter(|folder| *folder != root) {
+                    let _ = fs::remove_dir(folder);
+                }
+                Ok(true)
+            };
+            let removed = remove().map_err(|e| fault("remove", &at, &e))?;
+            if removed { Ok(()) } else { Err(LakeError::Conflict(path)) }
         })
         .await
     }
@@ -175,13 +184,19 @@ impl Dir {
     }
 }
 
+/// Holds the lake's lock until it is dropped.
+fn locked(root: &Path) -> io::Result<File> {
+    let lock = File::create(root.join(STAGING).join(".lock"))?;
+    lock.lock()?;
+    Ok(lock)
+}
+
 /// Checks and renames under the lake's lock, so that compare-and-swap is one step for all writers.
 fn publish(root: &Path, staged: &Staged, expect: &Expect) -> Result<Version, LakeError> {
     let staging = root.join(STAGING);
     let (from, to) = (staging.join(&staged.upload), root.join(&staged.path));
     let rename = || -> io::Result<Option<Version>> {
-        let lock = File::create(staging.join(".lock"))?;
-        lock.lock()?;
+        let _lock = locked(root)?;
         let current = existing(fs::metadata(&to))?.map(|meta| identity(&meta));
         let ours = Version(staged.parts.concat());
         if current.as_ref() == Some(&ours) {

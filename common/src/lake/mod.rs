@@ -177,11 +177,11 @@ impl Lake {
         }
     }
 
-    /// Removes the object at `path`, if there is one.
-    pub async fn delete(&self, path: &str) -> Result<(), LakeError> {
+    /// Removes the object at `path` if it is `version` still; [`LakeError::Conflict`] if it is another one.
+    pub async fn delete(&self, path: &str, version: &Version) -> Result<(), LakeError> {
         match &self.store {
-            Store::S3(s3) => s3.delete(path).await,
-            Store::Dir(dir) => dir.delete(path).await,
+            Store::S3(s3) => s3.delete(path, version).await,
+            Store::Dir(dir) => dir.delete(path, version).await,
         }
     }
 

@@ -214,11 +214,14 @@ impl S3 {
         Ok(head.filter(|(_, found)| found.as_deref() == Some(commit)).map(|(meta, _)| meta.version))
     }
 
-    pub(super) async fn delete(&self, path: &str) -> Result<(), LakeError> {
-        let request = self.client.delete_object().bucket(&self.bucket).key(self.key(path));
+    pub(super) async fn delete(&self, path: &str, version: &Version) -> Result<(), LakeError> {
+        let request =
+            self.client.delete_object().bucket(&self.bucket).key(self.key(path)).if_match(&version.0);
         match request.send().await {
-            Err(error) if status(&error) != Some(404) => Err(fault(self.shown("remove", path), &error)),
-            _ => Ok(()),
+            Ok(_) => Ok(()),
+            Err(error) if status(&error) == Some(404) => Ok(()),
+            Err(error) if status(&error) == Some(412) => Err(LakeError::Conflict(path.to_owned())),
+            Err(error) => Err(fault(self.shown("remove", path), &error)),
         }
     }
 

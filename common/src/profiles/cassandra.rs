@@ -201,6 +201,14 @@ impl Cassandra {
             .await
     }
 
+    pub(super) async fn ids(&self) -> Result<Vec<CustomerId>, ProfilesError> {
+        let query = format!("SELECT customer_id FROM {}.customer_profile", self.keyspace);
+        let action = "list the profiles";
+        let pages = self.session.query_iter(query, ()).await.map_err(|e| self.fault(action, &e))?;
+        let rows = pages.rows_stream::<(i32,)>().map_err(|e| self.fault(action, &e))?;
+        rows.map_ok(|(id,)| CustomerId(id)).try_collect().await.map_err(|e| self.fault(action, &e))
+    }
+
     async fn prepare(&self, cql: String) -> Result<PreparedStatement, ProfilesError> {
         let mut statement =
             self.session.prepare(cql).await.map_err(|e| self.fault("prepare a statement", &e))?;

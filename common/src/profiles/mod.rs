@@ -115,6 +115,14 @@ impl Profiles {
         }
     }
 
+    /// The customers that have a profile. Reads all keys.
+    pub async fn ids(&self) -> Result<Vec<CustomerId>, ProfilesError> {
+        match &self.store {
+            Store::Cassandra(store) => store.ids().await,
+            Store::Sqlite(store) => store.ids().await,
+        }
+    }
+
     /// Reads `written` back and compares; the first difference is an error.
     pub async fn read_back(
         &self,

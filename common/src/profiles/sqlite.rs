@@ -109,6 +109,12 @@ impl Sqlite {
         delete.await.map_err(|e| self.fault("remove profiles", &e))
     }
 
+    pub(super) async fn ids(&self) -> Result<Vec<CustomerId>, ProfilesError> {
+        let rows = sqlx::query("SELECT customer_id FROM customer_profile").fetch_all(&self.pool).await;
+        let ids = rows.and_then(|rows| rows.iter().map(|row| row.try_get(0).map(CustomerId)).collect());
+        ids.map_err(|e| self.fault("list the profiles", &e))
+    }
+
     fn fault(&self, action: &'static str, error: &sqlx::Error) -> ProfilesError {
         fault(action, &self.place, error)
     }

@@ -30,7 +30,7 @@ pub enum Reason {
     UnknownProduct,
     /// Null, zero or negative.
     NonPositiveQty,
-    /// Null, zero or negative.
+    /// Null, zero, negative, or with parts of a cent.
     NonPositiveAmount,
     /// Null, a zero date or not a time.
     InvalidTimestamp,

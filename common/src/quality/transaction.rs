@@ -83,9 +83,14 @@ pub fn judge_transaction(row: &Transaction, catalog: &Catalog) -> Reasons {
     reasons.note(Reason::UnknownCustomer, row.customer_id.is_none_or(|id| !catalog.customers.contains(&id)));
     reasons.note(Reason::UnknownProduct, row.product_id.is_none_or(|id| catalog.product(id).is_none()));
     reasons.note(Reason::NonPositiveQty, row.qty.is_none_or(|qty| qty <= 0));
-    reasons.note(Reason::NonPositiveAmount, row.amount.is_none_or(|amount| amount <= Decimal::ZERO));
+    reasons.note(Reason::NonPositiveAmount, !row.amount.is_some_and(is_money));
     reasons.note(Reason::InvalidTimestamp, row.at.is_none());
     reasons
+}
+
+/// Positive, with cents at most; SQLite's columns may hold anything.
+fn is_money(amount: Decimal) -> bool {
+    amount > Decimal::ZERO && (amount.scale() <= 2 || amount.normalize().scale() <= 2)
 }
 
 #[cfg(test)]
@@ -119,7 +124,7 @@ mod tests {
 
     #[test]
     fn each_broken_promise_is_a_reason() {
-        let cases: [(&str, Transaction, Vec<Reason>); 13] = [
+        let cases: [(&str, Transaction, Vec<Reason>); 14] = [
             ("good", good(), vec![]),
             ("duplicate", Transaction { txn_id: TxnId(9), ..good() }, vec![Reason::DuplicateId]),
             ("null customer", Transaction { customer_id: None, ..good() }, vec![Reason::UnknownCustomer]),
@@ -145,6 +150,11 @@ mod tests {
             (
                 "negative amount",
                 Transaction { amount: Some(Decimal::new(-1, 2)), ..good() },
+                vec![Reason::NonPositiveAmount],
+            ),
+            (
+                "parts of a cent",
+                Transaction { amount: Some(Decimal::new(12_345, 3)), ..good() },
                 vec![Reason::NonPositiveAmount],
             ),
             ("no time", Transaction { at: None, ..good() }, vec![Reason::InvalidTimestamp]),

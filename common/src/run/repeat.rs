@@ -1,5 +1,6 @@
 //! One run, or a run at each interval.
 
+use std::io::Write;
 use std::time::Duration;
 
 use super::{Exit, JobError, RunReport, Shutdown, Stopwatch};
@@ -65,15 +66,14 @@ fn observe(report: &RunReport, exit: Exit) {
     }
 }
 
-#[allow(clippy::print_stdout)] // the report is the program's output
 fn print(report: &RunReport, format: OutputFormat) {
-    match format {
-        OutputFormat::Text => println!("{report}"),
-        OutputFormat::Json => {
-            println!("{}", serde_json::to_string(report).expect("a report has only string keys"));
-        }
-        OutputFormat::None => {}
-    }
+    let line = match format {
+        OutputFormat::Text => report.to_string(),
+        OutputFormat::Json => serde_json::to_string(report).expect("a report has only string keys"),
+        OutputFormat::None => return,
+    };
+    // Whoever read the reports may have gone; the job goes on.
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 #[cfg(test)]

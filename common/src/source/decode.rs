@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use rust_decimal::Decimal;
 use sqlx::mysql::MySqlRow;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{ColumnIndex, Decode, Row, Type};
+use sqlx::{Column, ColumnIndex, Decode, Row, Type, TypeInfo};
 
 use crate::schema::{Customer, CustomerId, Product, ProductId, SignupDate, Transaction, TxnId};
 
@@ -68,8 +68,13 @@ where
 
 impl SourceRow for MySqlRow {
     fn integer(&self, column: usize) -> Option<i64> {
-        // An unsigned BIGINT beyond the signed range keeps its bits; `transaction` reads them as unsigned.
-        value::<_, i64>(self, column).or_else(|| value::<_, u64>(self, column).map(u64::cast_signed))
+        // Read by the wrong sign, the driver extends the highest bit. An unsigned BIGINT beyond the signed range
+        // keeps its bits; `transaction` reads them as unsigned.
+        if self.column(column).type_info().name().ends_with("UNSIGNED") {
+            value::<_, u64>(self, column).map(u64::cast_signed)
+        } else {
+            value::<_, i64>(self, column)
+        }
     }
 
     fn text(&self, column: usize) -> Option<String> {
@@ -102,7 +107,8 @@ impl SourceRow for SqliteRow {
     }
 
     fn timestamp(&self, column: usize) -> Option<DateTime<Utc>> {
-        let text = value::<_, &str>(self, column)?;
+        // Unpadded forms would not sort by time, which reading a day's rows relies on.
+        let text = value::<_, &str>(self, column).filter(|text| text.len() >= "2026-01-02 03:04:05".len())?;
         let forms = ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.fZ"];
         forms.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok()).map(|at| at.and_utc())
     }

@@ -38,7 +38,7 @@ pub(super) static MYSQL: Dialect = Dialect {
          entity_id BIGINT NULL, reasons JSON NOT NULL, detail TEXT NOT NULL, first_seen VARCHAR(32) NOT NULL, \
          last_seen VARCHAR(32) NOT NULL, UNIQUE KEY (pipeline, entity, entity_id)) DEFAULT CHARSET utf8mb4",
         "CREATE TABLE IF NOT EXISTS etl_run_history (run_id VARCHAR(36) PRIMARY KEY, pipeline CHAR(1) NOT NULL, \
-         started_at VARCHAR(40) NOT NULL, report TEXT NOT NULL, KEY (pipeline, run_id)) DEFAULT CHARSET utf8mb4",
+         started_at VARCHAR(40) NOT NULL, report MEDIUMTEXT NOT NULL, KEY (pipeline, run_id)) DEFAULT CHARSET utf8mb4",
     ],
 };
 

@@ -40,7 +40,18 @@ impl SourceError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Address(_) | Self::NoDatabase(_) | Self::Schema(_) => Exit::Usage,
+            Self::Query { cause, .. } if is_setting(cause) => Exit::Usage,
             Self::Query { .. } | Self::LeaseLost => Exit::Failed,
         }
     }
+}
+
+/// Whether the database says that the address is wrong: user or password, database, file.
+fn is_setting(cause: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(error) = cause else { return false };
+    if let Some(error) = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
+        return matches!(error.number(), 1044 | 1045 | 1049 | 1698);
+    }
+    // SQLITE_CANTOPEN, SQLITE_NOTADB
+    matches!(error.code().as_deref(), Some("14" | "26"))
 }

@@ -23,7 +23,7 @@ use sqlx::sqlite::{
 pub use bookkeeping::{Commit, Job};
 pub use error::SourceError;
 pub use lease::{Lease, LeaseLost};
-pub use quarantine::QuarantinedKey;
+pub use quarantine::{Quarantined, QuarantinedKey};
 pub use schema_check::SourceKeys;
 pub use transactions::{Batch, Part, TransactionReader};
 

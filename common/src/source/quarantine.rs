@@ -9,16 +9,27 @@ use super::bookkeeping::{ROWS_PER_INSERT, for_people};
 use super::decode::SourceRow;
 use super::tables::{KEYS_PER_QUERY, list};
 use super::{Job, Lease, Source, SourceError, on_pool};
-use crate::quality::{Entity, QuarantineEntry};
+use crate::quality::{Entity, QuarantineEntry, Reason, Reasons};
 
 /// A key that was in quarantine after the last run.
 pub type QuarantinedKey = (Entity, Option<i64>);
 
+/// What the quarantine says of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantined {
+    /// Since when.
+    pub first_seen: String,
+    /// Why.
+    pub reasons: Reasons,
+    /// The row's values.
+    pub detail: String,
+}
+
 impl Source {
-    /// The keys in quarantine, with the time since when.
-    pub async fn quarantined(&self, job: Job) -> Result<HashMap<QuarantinedKey, String>, SourceError> {
+    /// The keys in quarantine, and what it says of them.
+    pub async fn quarantined(&self, job: Job) -> Result<HashMap<QuarantinedKey, Quarantined>, SourceError> {
         let found = on_pool!(self, |pool, dialect| {
-            sqlx::query("SELECT entity, entity_id, first_seen FROM etl_quarantine WHERE pipeline = ?")
+            sqlx::query("SELECT entity, entity_id, first_seen, CAST(reasons AS CHAR), detail FROM etl_quarantine WHERE pipeline = ?")
                 .bind(job.letter())
                 .fetch_all(pool)
                 .await
@@ -35,7 +46,7 @@ impl Source {
         &self,
         job: Job,
         lease: &Lease,
-        known: &HashMap<QuarantinedKey, String>,
+        known: &HashMap<QuarantinedKey, Quarantined>,
         entries: &[QuarantineEntry],
         now: DateTime<Utc>,
     ) -> Result<(), SourceError> {
@@ -43,11 +54,8 @@ impl Source {
             return Ok(());
         }
         let now = for_people(now);
-        let replaced: Vec<QuarantinedKey> = entries
-            .iter()
-            .map(|entry| (entry.entity, entry.id))
-            .filter(|key| known.contains_key(key))
-            .collect();
+        // All of them, not only the known ones: one run may put a key in twice.
+        let replaced: Vec<QuarantinedKey> = entries.iter().map(|entry| (entry.entity, entry.id)).collect();
         on_pool!(self, |pool, dialect| {
             let mut transaction =
                 pool.begin_with(dialect.begin).await.map_err(|e| self.fault("quarantine rows", e))?;
@@ -71,7 +79,8 @@ impl Source {
                     );
                     insert.push_values(entries, |mut row, entry| {
                         let reasons: Vec<_> = entry.reasons.iter().collect();
-                        let first_seen = known.get(&(entry.entity, entry.id)).unwrap_or(&now);
+                        let standing = known.get(&(entry.entity, entry.id));
+                        let first_seen = standing.map_or(&now, |standing| &standing.first_seen);
                         row.push_bind(job.letter())
                             .push_bind(entry.entity.name())
                             .push_bind(entry.id)
@@ -96,13 +105,18 @@ impl Source {
     }
 }
 
-fn key<R: Row + SourceRow>(row: &R) -> Option<(QuarantinedKey, String)> {
+fn key<R: Row + SourceRow>(row: &R) -> Option<(QuarantinedKey, Quarantined)> {
     let entity = match row.text(0)?.as_str() {
         "customer" => Entity::Customer,
         "transaction" => Entity::Transaction,
         _ => return None,
     };
-    Some(((entity, row.integer(1)), row.text(2)?))
+    let reasons: Vec<Reason> = serde_json::from_str(&row.text(3)?).unwrap_or_default();
+    let (first_seen, detail) = (row.text(2)?, row.text(4).unwrap_or_default());
+    Some((
+        (entity, row.integer(1)),
+        Quarantined { first_seen, reasons: reasons.into_iter().collect(), detail },
+    ))
 }
 
 /// Conditions that together match exactly these keys.

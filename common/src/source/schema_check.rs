@@ -59,7 +59,7 @@ impl Source {
             }
             Pool::Sqlite(pool) => {
                 sqlx::query(
-                    "SELECT m.name, c.name, LOWER(c.type), CASE WHEN c.pk = 1 THEN 'PRI' ELSE '' END, NULL \
+                    "SELECT m.name, c.name, LOWER(c.type), CASE WHEN c.pk = 1 AND LOWER(c.type) = 'integer' THEN 'PRI' ELSE '' END, NULL \
                      FROM sqlite_master m JOIN pragma_table_info(m.name) c \
                      WHERE m.name IN ('customers', 'products', 'transactions')",
                 )

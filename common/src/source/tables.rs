@@ -70,11 +70,13 @@ impl Source {
     /// not keep the ids unique ([`Source::check_schema`] tells).
     pub async fn duplicate_txn_ids(&self) -> Result<HashSet<TxnId>, SourceError> {
         on_pool!(self, |pool, dialect| {
-            sqlx::query("SELECT txn_id FROM transactions WHERE txn_id IS NOT NULL GROUP BY txn_id HAVING COUNT(*) > 1")
-                .fetch(pool)
-                .try_filter_map(|row| async move { Ok(row.integer(0).map(|id| TxnId(id.cast_unsigned()))) })
-                .try_collect()
-                .await
+            sqlx::query(
+                "SELECT txn_id FROM transactions WHERE txn_id >= 1 GROUP BY txn_id HAVING COUNT(*) > 1",
+            )
+            .fetch(pool)
+            .try_filter_map(|row| async move { Ok(row.integer(0).map(|id| TxnId(id.cast_unsigned()))) })
+            .try_collect()
+            .await
         })
         .map_err(|error| self.fault("look for repeated transaction ids", error))
     }
@@ -84,9 +86,9 @@ impl Source {
         self.count("SELECT COUNT(*) FROM customers WHERE customer_id IS NULL").await
     }
 
-    /// How many rows of `transactions` have no key.
+    /// How many rows of `transactions` have no key, or one below 1, which no offset can account for.
     pub async fn transactions_without_key(&self) -> Result<u64, SourceError> {
-        self.count("SELECT COUNT(*) FROM transactions WHERE txn_id IS NULL").await
+        self.count("SELECT COUNT(*) FROM transactions WHERE txn_id IS NULL OR txn_id < 1").await
     }
 
     pub(super) async fn count(&self, sql: &'static str) -> Result<u64, SourceError> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, Days, NaiveDate, Utc};
 use futures::TryStreamExt;
 use sqlx::AssertSqlSafe;
 use tokio::sync::mpsc;
@@ -21,6 +21,9 @@ const ROWS_PER_BATCH: usize = 2_048;
 
 /// Batches that wait for the reader's owner.
 const BATCHES_WAITING: usize = 4;
+
+/// Last year of the databases' dates.
+const LAST_YEAR: i32 = 9999;
 
 /// Dates that one query counts.
 const DATES_PER_QUERY: usize = 100;
@@ -76,15 +79,17 @@ impl Part {
     #[must_use]
     pub fn customers(ids: &[CustomerId], last: TxnId) -> Vec<Self> {
         ids.chunks(KEYS_PER_QUERY)
-            .map(|ids| Self(format!("customer_id IN ({}) AND txn_id <= {last}", list(ids))))
+            .map(|ids| Self(format!("customer_id IN ({}) AND txn_id BETWEEN 1 AND {last}", list(ids))))
             .collect()
     }
 
     /// All transactions of the UTC days `first..=last_day` up to `last`.
     #[must_use]
     pub fn dates(first: NaiveDate, last_day: NaiveDate, last: TxnId) -> Self {
-        let end = last_day.checked_add_days(Days::new(1)).unwrap_or(NaiveDate::MAX);
-        Self(format!("txn_timestamp >= '{first}' AND txn_timestamp < '{end}' AND txn_id <= {last}"))
+        // Behind the last day that a database can write there is nothing to leave out.
+        let end = last_day.checked_add_days(Days::new(1)).filter(|end| end.year() <= LAST_YEAR);
+        let before_end = end.map(|end| format!(" AND txn_timestamp < '{end}'")).unwrap_or_default();
+        Self(format!("txn_timestamp >= '{first}'{before_end} AND txn_id BETWEEN 1 AND {last}"))
     }
 }
 
@@ -165,7 +170,7 @@ impl Source {
     /// The highest transaction id, if there is any row.
     pub async fn highest_txn_id(&self) -> Result<Option<TxnId>, SourceError> {
         let row = on_pool!(self, |pool, dialect| {
-            sqlx::query("SELECT MAX(txn_id) FROM transactions")
+            sqlx::query("SELECT MAX(txn_id) FROM transactions WHERE txn_id >= 1")
                 .fetch_one(pool)
                 .await
                 .map(|row| row.integer(0))

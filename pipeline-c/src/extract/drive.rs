@@ -9,6 +9,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use tokio::sync::mpsc;
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::task::JoinHandle;
 
 use super::{Assignment, EventConsumer};
@@ -212,20 +213,23 @@ impl Drive<'_> {
         if let Some(failure) = inner.failure.take() {
             return Err(failure);
         }
-        let mut fenced = Vec::new();
+        let mut ended = Vec::new();
         for (partition, feed) in &mut inner.feeds {
             match feed.worker.ended.try_recv() {
-                Err(tokio::sync::oneshot::error::TryRecvError::Empty) => {}
-                Ok(Err(error @ Error::Fenced { .. })) if self.interval.is_some() => {
-                    fenced.push((*partition, error));
+                Err(TryRecvError::Empty) => {}
+                Ok(Err(error)) => ended.push((*partition, error)),
+                Ok(Ok(())) | Err(TryRecvError::Closed) => {
+                    ended.push((*partition, ended_unexpectedly(&self.assignment.place(*partition))));
                 }
-                Ok(Err(error)) => return Err(error),
-                Ok(Ok(())) | Err(_) => return Err(ended_unexpectedly(&self.assignment.place(*partition))),
             }
         }
-        for (partition, error) in fenced {
+        // Its end can be received once only.
+        inner.feeds.retain(|partition, _| !ended.iter().any(|(gone, _)| gone == partition));
+        for (partition, error) in ended {
+            if !matches!(error, Error::Fenced { .. }) || self.interval.is_none() {
+                return Err(error);
+            }
             tracing::warn!(%error, "dropping what was read of this partition");
-            inner.feeds.remove(&partition);
             inner.fenced.insert(partition, (Stopwatch::start(), error));
         }
         let overdue =

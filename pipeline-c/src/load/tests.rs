@@ -251,7 +251,8 @@ async fn files_that_someone_else_put_there_are_left_alone() {
     let error = loader.publish().await.unwrap_err();
     assert!(matches!(&error, Error::Foreign { path: found, .. } if *found == path), "{error}");
     assert_eq!(bench.lake.get(&path).await.unwrap().unwrap().0, "foreign");
-    bench.lake.delete(&path).await.unwrap();
+    let standing = bench.lake.head(&path).await.unwrap().unwrap();
+    bench.lake.delete(&path, &standing.version).await.unwrap();
     bench.claim().await;
     bench.assert_once(100).await;
 }
@@ -267,7 +268,8 @@ async fn a_tail_that_was_replaced_by_someone_is_an_error_and_one_that_was_remove
     let outputs = batch(4..7).into_outputs(&bench.place, at(1));
     assert!(matches!(loader.stage(&outputs).await, Err(Error::Foreign { .. })));
     loader.settle(at(2)).await.unwrap();
-    bench.lake.delete(&path).await.unwrap();
+    let standing = bench.lake.head(&path).await.unwrap().unwrap();
+    bench.lake.delete(&path, &standing.version).await.unwrap();
     let mut loader = bench.claim().await;
     bench.flush(&mut loader, 4..7).await;
     assert_eq!(bench.read(Stream::Events).await.0, [1, 2, 4, 5, 6]);
