@@ -118,7 +118,7 @@ impl Finished {
     }
 
     /// Asserts the exit code and returns what the program said on standard error.
-    #[must_use]
+    #[allow(clippy::must_use_candidate)] // the exit code may be all that a test asks for
     pub fn failed_with(&self, code: i32) -> &str {
         assert_eq!(self.code, code, "{self:#?}");
         &self.stderr
@@ -164,12 +164,26 @@ impl Running {
         self.end_by("KILL").await
     }
 
-    async fn end_by(mut self, signal: &str) -> Finished {
+    /// Stops it in the middle of whatever it does, until [`Running::go_on`].
+    pub async fn pause(&self) {
+        self.send("STOP").await;
+    }
+
+    /// Lets it go on and waits for its end.
+    pub async fn go_on(self) -> Finished {
+        self.end_by("CONT").await
+    }
+
+    async fn send(&self, signal: &str) {
         // One that has ended already is an exit code that the test looks at.
         if let Some(pid) = self.child.id() {
             let sent = Command::new("kill").args(["-s", signal, &pid.to_string()]).status().await;
             assert!(sent.unwrap().success());
         }
+    }
+
+    async fn end_by(mut self, signal: &str) -> Finished {
+        self.send(signal).await;
         let ended = timeout(SHUTDOWN, self.child.wait()).await;
         let status =
             ended.unwrap_or_else(|_| panic!("{} is still running {SHUTDOWN:?} after SIG{signal}", self.name));

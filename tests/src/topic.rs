@@ -87,7 +87,8 @@ impl Topic {
     #[must_use]
     pub fn pipeline_c_at(&self, brokers: &str, registry: &str, lake: &str) -> Program {
         Program::new("pipeline-c")
-            .args(["--topic", &self.name, "--group", &self.name, "--output", "json"])
+            .args(["--topic", &self.name, "--output", "json"])
+            .env("KAFKA_GROUP", &self.name)
             .args(["--brokers", brokers, "--registry", registry, "--lake", lake])
     }
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 use tests::events::assert_exactly_once;
 use tests::lake::Lake;
 use tests::program::{Program, Running};
+use tests::shop::until;
 use tests::topic::Topic;
 
 /// Commits often, so that a kill has something to interrupt; `setting` is one of librdkafka's.
@@ -76,6 +77,26 @@ async fn two_instances_share_the_work_hand_it_over_and_write_each_record_once() 
     let stopped = two.terminate().await;
     assert_eq!(stopped.code, 0, "{stopped:#?}");
     topic.pipeline_c(&lake.url).report().await;
+    assert_exactly_once(&topic, lake.download().await.path()).await;
+}
+
+#[tokio::test]
+async fn an_instance_that_slept_while_another_group_took_over_publishes_nothing_more_and_ends_with_4() {
+    let (topic, lake) = (Topic::filled("--count 60000 --invalid-ratio 0.02").await, Lake::empty().await);
+    let sleeping = often(&topic, &lake, "client.id=sleeping").start();
+    let begun = async || lake.versions().await.keys().any(|path| path.starts_with("events/"));
+    until(begun, "nothing becomes visible").await;
+    sleeping.pause().await;
+
+    let other = format!("{}-other", topic.name);
+    let taken_over = often(&topic, &lake, "client.id=other").args(["--group", &other]).run().await;
+    assert_eq!(taken_over.code, 0, "{taken_over:#?}");
+    assert_ne!(taken_over.report()["read"], 0, "the first was done already");
+    assert_exactly_once(&topic, lake.download().await.path()).await;
+
+    let fenced = sleeping.go_on().await;
+    let message = fenced.failed_with(4);
+    assert!(message.contains("was taken over by"), "{message}");
     assert_exactly_once(&topic, lake.download().await.path()).await;
 }
 

@@ -12,8 +12,10 @@ const NOWHERE: &str = "127.0.0.1:9";
 /// Asserts that the run failed, said why, and left no data file.
 async fn assert_failed(run: &Finished, lake: &Lake, said: &[&str]) {
     let message = run.failed_with(1);
-    assert!(said.iter().all(|part| message.contains(part)), "{said:?} in {message}");
+    assert!(!message.contains("panicked"), "{message}");
     let report = run.report();
+    let error = report["error"].as_str().unwrap();
+    assert!(said.iter().all(|part| error.contains(part)), "{said:?} in {error}");
     assert_eq!(
         (report["status"].as_str(), report["written"].as_u64()),
         (Some("failed"), Some(0)),
