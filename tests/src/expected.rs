@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::mysql::MySqlRow;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::{AssertSqlSafe, Decode, MySql, Row, Type};
 
 use crate::shop::Shop;
 
@@ -57,67 +57,81 @@ pub enum Amounts {
 
 /// The profile of each accepted customer with an accepted transaction.
 pub async fn profiles(shop: &Shop) -> BTreeMap<i32, Profile> {
-    let rows = query(
+    let sums = query(
         shop,
         Amounts::Warned,
-        ", sums AS (
-           SELECT customer_id, SUM(amount) AS spend, COUNT(*) AS transactions,
-             CAST(SUM(amount) * 100 AS SIGNED) AS cents,
-             CAST(FLOOR(MIN(UNIX_TIMESTAMP(txn_timestamp)) * 1000) AS SIGNED) AS first_ms,
-             CAST(FLOOR(MAX(UNIX_TIMESTAMP(txn_timestamp)) * 1000) AS SIGNED) AS last_ms
-           FROM accepted GROUP BY customer_id),
-         favorites AS (
+        "SELECT customer_id, CAST(SUM(amount) AS CHAR), COUNT(*),
+           (2 * CAST(SUM(amount) * 100 AS SIGNED) + COUNT(*)) DIV (2 * COUNT(*)) AS average_cents,
+           CAST(FLOOR(MIN(UNIX_TIMESTAMP(txn_timestamp)) * 1000) AS SIGNED),
+           CAST(FLOOR(MAX(UNIX_TIMESTAMP(txn_timestamp)) * 1000) AS SIGNED)
+         FROM accepted GROUP BY customer_id",
+    );
+    let favorites = query(
+        shop,
+        Amounts::Warned,
+        "SELECT customer_id, CONVERT(category USING utf8mb4) FROM (
            SELECT customer_id, category,
              ROW_NUMBER() OVER (PARTITION BY customer_id ORDER BY COUNT(*) DESC, category) AS place
-           FROM accepted GROUP BY customer_id, category)
-         SELECT s.customer_id, COALESCE(p.name, ''), p.email, CAST(p.gender AS CHAR), CAST(s.spend AS CHAR),
-           s.transactions, (2 * s.cents + s.transactions) DIV (2 * s.transactions) AS avg_cents,
-           s.first_ms, s.last_ms, CONVERT(f.category USING utf8mb4)
-         FROM sums s
-         JOIN people p ON p.customer_id = s.customer_id AND p.reasons = ''
-         JOIN favorites f ON f.customer_id = s.customer_id AND f.place = 1",
+           FROM accepted GROUP BY customer_id, category) ranked
+         WHERE place = 1",
     );
-    let profile = |row: &MySqlRow| Profile {
-        name: row.get(1),
-        email: row.get(2),
-        gender: row.get(3),
-        total_spend: row.get(4),
-        total_transactions: row.get(5),
-        avg_order_value: {
-            let cents: i64 = row.get(6);
-            format!("{}.{:02}", cents / 100, cents % 100)
-        },
-        first_purchase_ms: row.get(7),
-        last_purchase_ms: row.get(8),
-        favorite_category: row.get(9),
+    let people = query(
+        shop,
+        Amounts::Warned,
+        "SELECT customer_id, COALESCE(name, ''), email, CAST(gender AS CHAR) FROM people WHERE reasons = ''",
+    );
+    let (sums, favorites, people) = (by::<i32>(sums.await), by::<i32>(favorites.await), people.await);
+    let with_purchase = people.iter().filter_map(|person| {
+        let id: i32 = person.get(0);
+        Some((id, person, sums.get(&id)?))
+    });
+    let profile = |(id, person, sum): (i32, &MySqlRow, &MySqlRow)| {
+        let cents: i64 = sum.get(3);
+        let profile = Profile {
+            name: person.get(1),
+            email: person.get(2),
+            gender: person.get(3),
+            total_spend: sum.get(1),
+            total_transactions: sum.get(2),
+            avg_order_value: format!("{}.{:02}", cents / 100, cents % 100),
+            first_purchase_ms: sum.get(4),
+            last_purchase_ms: sum.get(5),
+            favorite_category: favorites[&id].get(1),
+        };
+        (id, profile)
     };
-    rows.await.iter().map(|row| (row.get(0), profile(row))).collect()
+    with_purchase.map(profile).collect()
 }
 
 /// The summary of each customer and date.
 pub async fn summaries(shop: &Shop, amounts: Amounts) -> BTreeMap<SummaryKey, Summary> {
-    let rows = query(
+    let days = query(
         shop,
         amounts,
-        ", days AS (
-           SELECT DATE(txn_timestamp) AS day, customer_id, SUM(amount) AS amount, CAST(SUM(qty) AS SIGNED) AS items,
-             COUNT(DISTINCT product_id) AS products
-           FROM accepted GROUP BY DATE(txn_timestamp), customer_id),
-         tops AS (
+        "SELECT CONCAT(DATE(txn_timestamp), ' ', customer_id), CAST(DATE(txn_timestamp) AS CHAR),
+           CAST(customer_id AS SIGNED), CAST(SUM(amount) AS CHAR), CAST(SUM(qty) AS SIGNED), COUNT(DISTINCT product_id)
+         FROM accepted GROUP BY DATE(txn_timestamp), customer_id",
+    );
+    let tops = query(
+        shop,
+        amounts,
+        "SELECT CONCAT(day, ' ', customer_id), CONVERT(category USING utf8mb4) FROM (
            SELECT DATE(txn_timestamp) AS day, customer_id, category, ROW_NUMBER() OVER (
              PARTITION BY DATE(txn_timestamp), customer_id ORDER BY SUM(qty) DESC, category) AS place
-           FROM accepted GROUP BY DATE(txn_timestamp), customer_id, category)
-         SELECT CAST(d.day AS CHAR), CAST(d.customer_id AS SIGNED), CAST(d.amount AS CHAR), d.items, d.products,
-           CONVERT(t.category USING utf8mb4)
-         FROM days d JOIN tops t ON t.day = d.day AND t.customer_id = d.customer_id AND t.place = 1",
+           FROM accepted GROUP BY DATE(txn_timestamp), customer_id, category) ranked
+         WHERE place = 1",
     );
-    let summary = |row: &MySqlRow| Summary {
-        total_amount: row.get::<String, _>(2).parse().unwrap(),
-        total_items: row.get(3),
-        distinct_products: row.get(4),
-        top_category: row.get(5),
+    let (days, tops) = (by::<String>(days.await), by::<String>(tops.await));
+    let summary = |(key, day): (String, MySqlRow)| {
+        let summary = Summary {
+            total_amount: day.get::<String, _>(3).parse().unwrap(),
+            total_items: day.get(4),
+            distinct_products: day.get(5),
+            top_category: tops[&key].get(1),
+        };
+        ((day.get(1), day.get(2)), summary)
     };
-    rows.await.iter().map(|row| ((row.get(0), row.get(1)), summary(row))).collect()
+    days.into_iter().map(summary).collect()
 }
 
 /// How many accepted transactions have an amount other than qty × price.
@@ -168,6 +182,11 @@ pub async fn quarantine(shop: &Shop, pipeline: char) -> Quarantine {
         );
     }
     found
+}
+
+/// Aggregates are put together here, not joined: the optimizer would evaluate them again for each row.
+fn by<K: Ord + for<'r> Decode<'r, MySql> + Type<MySql>>(rows: Vec<MySqlRow>) -> BTreeMap<K, MySqlRow> {
+    rows.into_iter().map(|row| (row.get(0), row)).collect()
 }
 
 async fn query(shop: &Shop, amounts: Amounts, select: &str) -> Vec<MySqlRow> {

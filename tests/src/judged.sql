@@ -1,6 +1,5 @@
--- Every transaction that has an id, with the reasons for which it is not accepted, comma-separated.
-WITH doubled AS (SELECT txn_id FROM transactions GROUP BY txn_id HAVING COUNT(*) > 1),
-judged AS (
+-- Every transaction that has an id, and every customer, with the reasons for not being accepted, comma-separated.
+WITH judged AS (
   SELECT t.txn_id, t.customer_id, t.product_id, t.qty, t.amount, t.txn_timestamp,
     CAST(COALESCE(p.category, '') AS BINARY) AS category,
     t.amount <> t.qty * p.price AS mismatch,
@@ -13,7 +12,7 @@ judged AS (
       CASE WHEN COALESCE(UNIX_TIMESTAMP(t.txn_timestamp), 0) = 0 THEN 'invalid_timestamp' END,
       CASE WHEN @strict AND t.amount <> t.qty * p.price THEN 'amount_mismatch' END) AS reasons
   FROM transactions t
-  LEFT JOIN doubled d ON d.txn_id = t.txn_id
+  LEFT JOIN (SELECT txn_id FROM transactions GROUP BY txn_id HAVING COUNT(*) > 1) d ON d.txn_id = t.txn_id
   LEFT JOIN (SELECT DISTINCT customer_id FROM customers) c ON c.customer_id = t.customer_id
   LEFT JOIN products p ON p.product_id = t.product_id
   WHERE t.txn_id IS NOT NULL),

@@ -74,8 +74,19 @@ impl Shop {
 
 impl Drop for Shop {
     fn drop(&mut self) {
-        let drop = format!("DROP DATABASE IF EXISTS {}", self.name);
-        clean_up(|| async move { run(&pool(&services::mysql()).await, &drop).await });
+        let name = self.name.clone();
+        clean_up(|| async move {
+            let server = pool(&services::mysql()).await;
+            // A transaction that a failed test has left open would keep its tables locked.
+            let left =
+                format!("SELECT CAST(id AS SIGNED) FROM information_schema.processlist WHERE db = '{name}'");
+            let left: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(left)).fetch_all(&server).await.unwrap();
+            for connection in left {
+                // It may have ended meanwhile.
+                let _ = sqlx::raw_sql(AssertSqlSafe(format!("KILL {connection}"))).execute(&server).await;
+            }
+            run(&server, &format!("DROP DATABASE IF EXISTS {name}")).await;
+        });
     }
 }
 

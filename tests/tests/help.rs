@@ -1,0 +1,44 @@
+//! What `--help` says.
+
+use tests::program::Program;
+
+/// Settings whose values are secrets or may hold one.
+const SECRETS: [&str; 5] =
+    ["SOURCE_URL", "PROFILES_URL", "SCHEMA_REGISTRY_URL", "KAFKA_CONFIG", "KAFKA_BROKERS"];
+
+async fn help(name: &str, subcommand: Option<&str>) -> String {
+    let arguments = || subcommand.into_iter().chain(["--help"]);
+    let program = Program::new(name).without_env().env("COLUMNS", "100").args(arguments());
+    let finished = program.run().await;
+    assert_eq!((finished.code, finished.stderr.as_str()), (0, ""), "{finished:#?}");
+
+    let mut with_secrets = Program::new(name).env("COLUMNS", "100").args(arguments());
+    for variable in SECRETS {
+        with_secrets = with_secrets.env(variable, "mysql://etl:s3cret@db/shop");
+    }
+    let shown = with_secrets.run().await.stdout;
+    assert!(!shown.contains("s3cret"), "{shown}");
+    finished.stdout
+}
+
+macro_rules! says_what_it_takes {
+    ($($test:ident: $program:literal $($subcommand:literal)?;)*) => {$(
+        #[tokio::test]
+        async fn $test() {
+            let subcommand: Option<&str> = None $(.or(Some($subcommand)))?;
+            insta::assert_snapshot!(stringify!($test), help($program, subcommand).await);
+        }
+    )*};
+}
+
+says_what_it_takes! {
+    producer: "producer";
+    producer_seed: "producer" "seed";
+    producer_append: "producer" "append";
+    producer_events: "producer" "events";
+    pipeline_a: "pipeline-a";
+    pipeline_b: "pipeline-b";
+    pipeline_c: "pipeline-c";
+    api: "api";
+    demo: "demo";
+}
