@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, QueryBuilder, Row};
 
 use super::decode::SourceRow;
 use super::quarantine::{QuarantinedKey, conditions};
-use super::{Lease, Source, SourceError, on_pool};
+use super::{Lease, Source, SourceError, despite_deadlocks, on_pool};
 use crate::offsets::Gap;
 use crate::run::{HISTORY_KEPT, RunReport};
 use crate::schema::TxnId;
@@ -112,6 +112,10 @@ impl Source {
 
     /// Moves the offset, replaces the gaps, ends quarantines and adds to the history, all or nothing, if `lease` still holds.
     pub async fn commit(&self, job: Job, lease: &Lease, commit: &Commit<'_>) -> Result<(), SourceError> {
+        despite_deadlocks(async || self.try_commit(job, lease, commit).await).await
+    }
+
+    async fn try_commit(&self, job: Job, lease: &Lease, commit: &Commit<'_>) -> Result<(), SourceError> {
         let (table, column) = job.offsets_table();
         on_pool!(self, |pool, dialect| {
             let mut transaction =

@@ -35,6 +35,12 @@ impl SourceError {
         Self::Query { action: action.to_owned(), place: place.to_owned(), cause }
     }
 
+    /// Whether the transaction lost a deadlock: it was rolled back as a whole, and its winner goes on.
+    pub(super) fn is_deadlock(&self) -> bool {
+        let Self::Query { cause: sqlx::Error::Database(error), .. } = self else { return false };
+        error.code().as_deref() == Some("40001")
+    }
+
     /// The exit code of a program that ends with this error.
     #[must_use]
     pub fn exit(&self) -> Exit {

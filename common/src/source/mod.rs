@@ -27,6 +27,7 @@ pub use quarantine::{Quarantined, QuarantinedKey};
 pub use schema_check::SourceKeys;
 pub use transactions::{Batch, Part, TransactionReader};
 
+use crate::retry::Backoff;
 use crate::settings::SecretUrl;
 
 /// Connections at most; a run reads on a few and writes on one.
@@ -78,6 +79,23 @@ impl Source {
 
     fn fault(&self, action: &str, error: sqlx::Error) -> SourceError {
         SourceError::query(action, &self.place, error)
+    }
+}
+
+/// Repeats a transaction that lost a deadlock. Jobs that keep their books at the same time may lock each other's
+/// rows and gaps: where an index has few rows, InnoDB scans all of them.
+async fn despite_deadlocks(
+    mut transaction: impl AsyncFnMut() -> Result<(), SourceError>,
+) -> Result<(), SourceError> {
+    let mut backoff = Backoff::default();
+    loop {
+        match transaction().await {
+            Err(error) if error.is_deadlock() => match backoff.next_wait() {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => return Err(error),
+            },
+            result => return result,
+        }
     }
 }
 

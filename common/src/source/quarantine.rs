@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, QueryBuilder, Row};
 use super::bookkeeping::{ROWS_PER_INSERT, for_people};
 use super::decode::SourceRow;
 use super::tables::{KEYS_PER_QUERY, list};
-use super::{Job, Lease, Source, SourceError, on_pool};
+use super::{Job, Lease, Source, SourceError, despite_deadlocks, on_pool};
 use crate::quality::{Entity, QuarantineEntry, Reason, Reasons};
 
 /// A key that was in quarantine after the last run.
@@ -53,6 +53,24 @@ impl Source {
         if entries.is_empty() {
             return Ok(());
         }
+        despite_deadlocks(async || self.try_put_in_quarantine(job, lease, known, entries, now).await).await?;
+        for entry in entries.iter().filter(|entry| !known.contains_key(&(entry.entity, entry.id))) {
+            for reason in entry.reasons.iter() {
+                metrics::counter!("tributary_quarantined_total", "job" => job.name(), "reason" => reason.code())
+                    .increment(1);
+            }
+        }
+        Ok(())
+    }
+
+    async fn try_put_in_quarantine(
+        &self,
+        job: Job,
+        lease: &Lease,
+        known: &HashMap<QuarantinedKey, Quarantined>,
+        entries: &[QuarantineEntry],
+        now: DateTime<Utc>,
+    ) -> Result<(), SourceError> {
         let now = for_people(now);
         // All of them, not only the known ones: one run may put a key in twice.
         let replaced: Vec<QuarantinedKey> = entries.iter().map(|entry| (entry.entity, entry.id)).collect();
@@ -94,14 +112,7 @@ impl Source {
                 transaction.commit().await
             };
             write.await.map_err(|error| self.fault("quarantine rows", error))
-        })?;
-        for entry in entries.iter().filter(|entry| !known.contains_key(&(entry.entity, entry.id))) {
-            for reason in entry.reasons.iter() {
-                metrics::counter!("tributary_quarantined_total", "job" => job.name(), "reason" => reason.code())
-                    .increment(1);
-            }
-        }
-        Ok(())
+        })
     }
 }
 
