@@ -18,14 +18,14 @@ async fn two_pipelines_that_quarantine_at_once_do_not_get_in_each_others_way() {
         let a = Program::pipeline_a(&shop.url, &keyspace.url).args(ratio).report();
         let b = Program::pipeline_b(&shop.url, &lake.url).args(ratio).report();
         tokio::join!(a, b);
-        // More rejected rows for the next round, on both sides of those that are there.
+        // More rows for the next round, most of them rejected.
+        let first = 10_000 * (round + 1);
         shop.run(&format!(
-            "INSERT INTO transactions SELECT txn_id + {round} * 10000 + 10000, 1, 999, 1, 1.00, '2024-03-01' \
-             FROM transactions WHERE txn_id BETWEEN 1000 AND 2200"
+            "INSERT INTO transactions SELECT txn_id + {first}, 1, 999, 1, 1.00, '2024-03-01' \
+             FROM transactions WHERE txn_id BETWEEN 1000 AND 2200; \
+             INSERT INTO transactions VALUES ({first} + 9000, 2, 1, 1, 10.00, '2024-03-02')"
         ))
         .await;
-        shop.run(&format!("INSERT INTO transactions VALUES (3000 + {round}, 2, 1, 1, 10.00, '2024-03-02')"))
-            .await;
     }
     tokio::join!(
         Program::pipeline_a(&shop.url, &keyspace.url).args(ratio).report(),
