@@ -100,7 +100,8 @@ pub async fn run<E: JobError + From<BatchError>>(
         };
         match shutdown.or(begin).await.unwrap_or(Err(BatchError::Interrupted)) {
             Ok((source, lease)) => {
-                under_lease(job, &source, lease, report, clock, shutdown, &mut batch).await
+                // Boxed: the nested futures of a whole job are otherwise too deep for the compiler.
+                Box::pin(under_lease(job, &source, lease, report, clock, shutdown, &mut batch)).await
             }
             Err(error) => (report, Err(error.into())),
         }

@@ -36,7 +36,7 @@ pub async fn run(args: &DemoArgs, shutdown: &Shutdown) -> anyhow::Result<()> {
         return Ok(());
     }
     let pipelines = Pipelines::new(&parts);
-    let reports = pipelines.round(&clock, shutdown).await?;
+    let reports = Box::pin(pipelines.round(&clock, shutdown)).await?;
     if shutdown.requested() {
         return Ok(());
     }
@@ -75,7 +75,7 @@ async fn keep_going(
 ) -> anyhow::Result<()> {
     while shutdown.or(tokio::time::sleep(ROUND_EVERY)).await.is_some() {
         let produced = step::produce_more(parts, args, clock, shutdown).await?;
-        let reports = pipelines.round(clock, shutdown).await?;
+        let reports = Box::pin(pipelines.round(clock, shutdown)).await?;
         if !shutdown.requested() {
             say::round(&produced, &reports);
         }
