@@ -1,4 +1,4 @@
-//! Pipeline B on MySQL and S3: what DuckDB reads, row for row against SQL.
+//! Pipeline B on MySQL and S3: what `DuckDB` reads, row for row against SQL.
 
 use serde_json::{Value, json};
 use tests::compare::assert_same;
