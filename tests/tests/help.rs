@@ -4,7 +4,6 @@ use tests::program::Program;
 
 /// Settings whose values are secrets or may hold one.
 const SECRETS: [&str; 4] = ["SOURCE_URL", "PROFILES_URL", "SCHEMA_REGISTRY_URL", "KAFKA_CONFIG"];
-    ["SOURCE_URL", "PROFILES_URL", "SCHEMA_REGISTRY_URL", "KAFKA_CONFIG", "KAFKA_BROKERS"];
 
 async fn help(name: &str, subcommand: Option<&str>) -> String {
     let arguments = || subcommand.into_iter().chain(["--help"]);
