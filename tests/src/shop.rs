@@ -130,7 +130,8 @@ impl Sizes {
 
 /// Waits until `condition` holds; `otherwise` says what it means if that never happens.
 pub async fn until(mut condition: impl AsyncFnMut() -> bool, otherwise: &str) {
-    let pause = std::time::Duration::from_millis(50);
+    // Longer than the 100 ms for which InnoDB answers from its last view of the running transactions.
+    let pause = std::time::Duration::from_millis(250);
     let poll = async {
         while !condition().await {
             tokio::time::sleep(pause).await;
