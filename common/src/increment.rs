@@ -60,7 +60,7 @@ impl Increment {
         let watermark = source.watermark(job).await?;
         // The order matters: see `Gap::settled_at_first_sight`.
         let highest = source.highest_txn_id().await?.unwrap_or(TxnId(0));
-        let (running, now) = source.running_transactions().await?;
+        let (running, now) = source.running_transactions(job).await?;
         if watermark > highest {
             return Err(OffsetBeyondTable { job: job.name(), watermark, highest }.into());
         }

@@ -9,6 +9,7 @@ mod dialect;
 mod error;
 mod lease;
 mod quarantine;
+mod running;
 mod schema_check;
 mod tables;
 mod transactions;

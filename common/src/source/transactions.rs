@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::{DateTime, Datelike, Days, NaiveDate, Utc};
+use chrono::{Datelike, Days, NaiveDate};
 use futures::TryStreamExt;
 use sqlx::AssertSqlSafe;
 use tokio::sync::mpsc;
@@ -12,7 +12,6 @@ use tokio::task::JoinSet;
 use super::decode::SourceRow;
 use super::tables::{KEYS_PER_QUERY, list};
 use super::{Source, SourceError, on_pool};
-use crate::offsets::Running;
 use crate::partitioning::{IdRange, read_partitions, split_ids};
 use crate::schema::{CustomerId, Transaction, TxnId};
 
@@ -30,9 +29,6 @@ const DATES_PER_QUERY: usize = 100;
 
 /// Ranges in one query.
 const RANGES_PER_QUERY: usize = 100;
-
-/// `innodb_trx` numbers transactions that have only read with addresses above this.
-const READ_ONLY_TRX: u64 = 1 << 48;
 
 /// A part of `transactions` that one query reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -211,35 +207,5 @@ impl Source {
             );
         }
         Ok(counts)
-    }
-
-    /// Which of the database's transactions could still bring a lower id to light, and its clock.
-    pub async fn running_transactions(&self) -> Result<(Running, DateTime<Utc>), SourceError> {
-        let super::Pool::MySql(pool) = &self.pool else {
-            // SQLite has one writer at a time: what took an id earlier has ended.
-            let row = on_pool!(self, |pool, dialect| {
-                let sql = format!("SELECT {}", dialect.now_micros);
-                sqlx::query(AssertSqlSafe(sql)).fetch_one(pool).await.map(|row| row.integer(0))
-            });
-            let micros = row.map_err(|error| self.fault("read the clock", error))?.unwrap_or_default();
-            return Ok((Running::None, DateTime::from_timestamp_micros(micros).unwrap_or_default()));
-        };
-        let sql = format!(
-            "SELECT UTC_TIMESTAMP(6), (SELECT MIN(CONVERT_TZ(trx_started, 'SYSTEM', '+00:00'))              FROM information_schema.innodb_trx WHERE CAST(trx_id AS UNSIGNED) < {READ_ONLY_TRX})"
-        );
-        match sqlx::query(AssertSqlSafe(sql)).fetch_one(pool).await {
-            Ok(row) => Ok((
-                row.timestamp(1).map_or(Running::None, Running::Since),
-                row.timestamp(0).unwrap_or_default(),
-            )),
-            Err(sqlx::Error::Database(error)) if error.message().contains("PROCESS") => {
-                let row = sqlx::query("SELECT UTC_TIMESTAMP(6)").fetch_one(pool).await;
-                let row = row.map_err(|error| self.fault("read the clock", error))?;
-                Ok((Running::Unknown, row.timestamp(0).unwrap_or_default()))
-            }
-            Err(error) => {
-                Err(self.fault("ask for running transactions (information_schema.innodb_trx)", error))
-            }
-        }
     }
 }

@@ -296,7 +296,9 @@ impl Drive<'_> {
             return Ok(true);
         }
         let limit = self.assignment.shared.config.gates.outage_limit;
-        if !self.paused && self.since_record.elapsed() > limit {
+        // While records wait to be decoded it is not Kafka that is waited for, and the worker tells what is.
+        let waiting_for_kafka = !self.paused && self.load().backlog_bytes == 0;
+        if waiting_for_kafka && self.since_record.elapsed() > limit {
             return Err(Error::Stalled { waited: limit });
         }
         Ok(false)
