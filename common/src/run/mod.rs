@@ -2,6 +2,7 @@
 
 mod clock;
 mod exit;
+mod failpoint;
 mod fence;
 mod repeat;
 mod report;
@@ -9,6 +10,7 @@ mod shutdown;
 
 pub use clock::{Clock, Stopwatch};
 pub use exit::{Exit, JobError};
+pub use failpoint::failpoint;
 pub use fence::WriteFence;
 pub use repeat::{conclude, repeat};
 pub use report::{HISTORY_KEPT, RunReport, RunStatus, new_run_id};
