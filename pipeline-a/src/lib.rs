@@ -12,7 +12,7 @@ pub use error::Error;
 use common::batch::{Batch, BatchError, Outcome};
 use common::increment::Increment;
 use common::profiles::Profiles;
-use common::run::{Clock, Exit, Shutdown};
+use common::run::{Clock, Exit, Shutdown, failpoint};
 use common::source::Job;
 
 /// Runs once, or with `--every` until `shutdown`; prints a report for each run.
@@ -26,11 +26,13 @@ pub async fn run(config: &Config, clock: &Clock, shutdown: &Shutdown) -> Exit {
 async fn step(config: &Config, batch: Batch<'_>) -> Result<Outcome, Error> {
     let keys = batch.source.check_schema().await?;
     let mut increment = Increment::find(batch.source, batch.job).await?;
+    failpoint("found");
     if increment.is_empty(keys) {
         return Ok(Outcome::Idle(increment.idle(batch.report, 0)));
     }
 
     let extracted = extract::read(batch.source, keys, &mut increment, &config.increment).await?;
+    failpoint("examined");
     extracted.examined.gate(config.increment.max_quarantine_ratio).map_err(BatchError::from)?;
     let gaps = increment.gaps_left(config.increment.gap_grace);
     extracted.examined.all_met().map_err(BatchError::from)?;
@@ -41,6 +43,7 @@ async fn step(config: &Config, batch: Batch<'_>) -> Result<Outcome, Error> {
 
     let loader = load::Loader { batch: &batch, increment: &increment, settings: &config.write };
     loader.quarantine(&result).await?;
+    failpoint("quarantined");
     if result.writes_profiles() {
         let profiles = Profiles::open(&config.profiles.profiles).await?;
         loader.write(&profiles, &mut result).await?;

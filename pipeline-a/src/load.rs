@@ -6,7 +6,7 @@ use common::batch::Batch;
 use common::increment::{Gaps, Increment};
 use common::partitioning::write_parallelism;
 use common::profiles::Profiles;
-use common::run::RunReport;
+use common::run::{RunReport, failpoint};
 use common::schema::{CustomerId, CustomerProfile};
 use common::source::{Commit, SourceError};
 
@@ -49,7 +49,9 @@ impl Loader<'_> {
         let in_flight = write_parallelism(result.profiles.len() as u64, self.settings.write_parallelism);
         let in_flight = usize::try_from(in_flight).unwrap_or(usize::MAX);
         profiles.put(&result.profiles, fence, in_flight).await?;
+        failpoint("written");
         profiles.delete(&result.gone, fence).await?;
+        failpoint("removed");
         profiles.read_back(self.to_read_back(&result.profiles)).await?;
         Ok(())
     }
@@ -81,7 +83,9 @@ impl Loader<'_> {
             corrected: &result.corrected,
             report: &report,
         };
+        failpoint("before_commit");
         source.commit(*job, lease, &commit).await?;
+        failpoint("committed");
         Ok(report)
     }
 }

@@ -14,7 +14,7 @@ pub use parquet::summary_schema;
 use common::batch::{Batch, BatchError, Outcome};
 use common::increment::Increment;
 use common::lake::Lake;
-use common::run::{Clock, Exit, Shutdown};
+use common::run::{Clock, Exit, Shutdown, failpoint};
 use common::source::Job;
 
 /// Runs once, or with `--every` until `shutdown`; prints a report for each run.
@@ -28,11 +28,13 @@ pub async fn run(config: &Config, clock: &Clock, shutdown: &Shutdown) -> Exit {
 async fn step(config: &Config, batch: Batch<'_>) -> Result<Outcome, Error> {
     let keys = batch.source.check_schema().await?;
     let mut increment = Increment::find(batch.source, batch.job).await?;
+    failpoint("found");
     if increment.is_empty(keys) {
         return Ok(Outcome::Idle(increment.idle(batch.report, 0)));
     }
 
     let mut extracted = extract::read(batch.source, keys, &mut increment, config).await?;
+    failpoint("examined");
     extracted.examined.gate(config.increment.max_quarantine_ratio).map_err(BatchError::from)?;
     let gaps = increment.gaps_left(config.increment.gap_grace);
     if extracted.changes_nothing(&increment) && !increment.changed(&gaps) {
@@ -41,9 +43,11 @@ async fn step(config: &Config, batch: Batch<'_>) -> Result<Outcome, Error> {
 
     let mut loader = load::Loader::new(&batch, &increment);
     loader.quarantine(&extracted).await?;
+    failpoint("quarantined");
     if extracted.affects_dates() {
         let lake = Lake::open(&config.lake.lake).await?;
         loader.look_at(&lake, &mut extracted).await?;
+        failpoint("listed");
         while let Some(window) = extracted.next_window(batch.source, &increment, config).await? {
             loader.replace(&lake, window).await?;
         }

@@ -9,7 +9,7 @@ use common::batch::Batch;
 use common::increment::{Gaps, Increment};
 use common::lake::{Expect, Lake, LakeError, ObjectMeta, TXN_SUMMARY, Version, date_folder, date_of};
 use common::quality::Catalog;
-use common::run::RunReport;
+use common::run::{RunReport, failpoint};
 use common::source::{Commit, SourceError};
 use futures::{StreamExt, TryStreamExt};
 use rust_decimal::Decimal;
@@ -96,6 +96,7 @@ impl<'a> Loader<'a> {
         if day.is_empty() {
             if let Some(version) = standing {
                 lake.delete(&path, version).await?;
+                failpoint("removed");
             }
             return Ok((0, Decimal::ZERO));
         }
@@ -106,7 +107,9 @@ impl<'a> Loader<'a> {
         let size = file.len() as u64;
         let expect = standing.map_or(Expect::Absent, |version| Expect::Version(version.clone()));
         let version = lake.put_file(&path, Bytes::from(file), &self.run_id(), &expect).await?;
+        failpoint("written");
         read_back(lake, ObjectMeta { path, size, version }, rows).await?;
+        failpoint("read_back");
         Ok((rows as u64, amount))
     }
 
@@ -133,7 +136,9 @@ impl<'a> Loader<'a> {
             corrected: &corrected,
             report: &report,
         };
+        failpoint("before_commit");
         source.commit(*job, lease, &commit).await?;
+        failpoint("committed");
         Ok(report)
     }
 }

@@ -9,7 +9,9 @@ pub mod compare;
 pub mod duckdb;
 pub mod events;
 pub mod expected;
+pub mod fault_proxy;
 pub mod http;
+pub mod http_message;
 pub mod judge;
 pub mod keyspace;
 pub mod lake;
@@ -17,7 +19,9 @@ pub mod program;
 pub mod services;
 pub mod shop;
 pub mod sqlite;
+pub mod tcp_proxy;
 pub mod topic;
+pub mod world;
 
 /// A name that no other test, checkout or run has.
 #[must_use]

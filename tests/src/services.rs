@@ -30,6 +30,13 @@ pub fn registry() -> String {
     address("TEST_REGISTRY_URL").trim_end_matches('/').to_owned()
 }
 
+/// S3's `host:port`.
+#[must_use]
+pub fn s3() -> String {
+    let endpoint = address("AWS_ENDPOINT_URL");
+    endpoint.trim_start_matches("http://").trim_end_matches('/').to_owned()
+}
+
 /// A bucket; the endpoint and credentials are in `AWS_…`, which the programs inherit.
 #[must_use]
 pub fn bucket() -> String {

@@ -14,6 +14,7 @@ mod outages;
 mod profiles;
 mod records;
 mod refusals;
+mod s3_faults;
 mod side_by_side;
 mod stopping;
 mod summaries;

@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 
 use super::ProfilesError;
 use crate::retry::Backoff;
-use crate::run::WriteFence;
+use crate::run::{WriteFence, failpoint};
 use crate::schema::{CustomerId, CustomerProfile};
 
 /// One attempt of one request; the driver's own retries within it.
@@ -180,7 +180,9 @@ impl Cassandra {
                     p.favorite_category.as_str(),
                     fence.0,
                 );
-                self.retried("write a profile", || self.session.execute_unpaged(insert, &values)).await
+                self.retried("write a profile", || self.session.execute_unpaged(insert, &values)).await?;
+                failpoint("profile_written");
+                Ok(())
             })
             .await
     }
