@@ -9,6 +9,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
+use crate::shop::until;
+
 /// No run of a test takes longer; one that does hangs.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -169,6 +171,33 @@ impl Running {
         self.send("STOP").await;
     }
 
+    /// Waits until it has stopped itself, as `FAILPOINT=step=STOP` tells it to.
+    pub async fn until_stopped(&self) {
+        let pid = self.child.id().expect("it has not ended");
+        let stopped = async || {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            // The state comes behind the name, which is in brackets.
+            let state = stat.rsplit_once(") ").map(|(_, rest)| rest.chars().next());
+            assert!(
+                !matches!(state.flatten(), Some('Z') | None),
+                "{} never came to its failpoint",
+                self.name
+            );
+            state.flatten() == Some('T')
+        };
+        until(stopped, "it never came to its failpoint").await;
+    }
+
+    /// Lets it go on and returns at once.
+    pub async fn wake(&self) {
+        self.send("CONT").await;
+    }
+
+    /// Waits for its end.
+    pub async fn wait(self) -> Finished {
+        self.ended_within(TIMEOUT, "starting").await
+    }
+
     /// Lets it go on and waits for its end.
     pub async fn go_on(self) -> Finished {
         self.end_by("CONT").await
@@ -182,11 +211,15 @@ impl Running {
         }
     }
 
-    async fn end_by(mut self, signal: &str) -> Finished {
+    async fn end_by(self, signal: &str) -> Finished {
         self.send(signal).await;
-        let ended = timeout(SHUTDOWN, self.child.wait()).await;
+        self.ended_within(SHUTDOWN, &format!("SIG{signal}")).await
+    }
+
+    async fn ended_within(mut self, limit: Duration, after: &str) -> Finished {
+        let ended = timeout(limit, self.child.wait()).await;
         let status =
-            ended.unwrap_or_else(|_| panic!("{} is still running {SHUTDOWN:?} after SIG{signal}", self.name));
+            ended.unwrap_or_else(|_| panic!("{} is still running {limit:?} after {after}", self.name));
         let (mut stdout, mut stderr) = (String::new(), String::new());
         while let Some(line) = self.lines.next_line().await.unwrap() {
             stdout = stdout + &line + "\n";

@@ -9,6 +9,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::shop::until;
+
 /// A proxy on a port of its own; it ends when this is dropped.
 #[derive(Debug)]
 pub struct TcpProxy {
@@ -24,6 +26,8 @@ struct Line {
     whole: watch::Sender<bool>,
     /// Bytes that the service may still send before the line is cut.
     left: AtomicU64,
+    /// Connections that found the line cut.
+    refused: AtomicU64,
 }
 
 impl TcpProxy {
@@ -31,8 +35,12 @@ impl TcpProxy {
     pub async fn start(service: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let line =
-            Arc::new(Line { service, whole: watch::Sender::new(true), left: AtomicU64::new(u64::MAX) });
+        let line = Arc::new(Line {
+            service,
+            whole: watch::Sender::new(true),
+            left: AtomicU64::new(u64::MAX),
+            refused: AtomicU64::new(0),
+        });
         let serving = Arc::clone(&line);
         let accepting = tokio::spawn(async move {
             let mut connections = JoinSet::new();
@@ -62,6 +70,11 @@ impl TcpProxy {
         self.line.whole.send_replace(true);
     }
 
+    /// Waits until somebody has met the cut line.
+    pub async fn until_refused(&self) {
+        until(async || self.line.refused.load(Ordering::Relaxed) > 0, "nobody tried to connect").await;
+    }
+
     /// Waits until the line is cut.
     pub async fn until_cut(&self) {
         let mut whole = self.line.whole.subscribe();
@@ -79,6 +92,7 @@ impl Line {
     async fn serve(&self, client: TcpStream) -> io::Result<()> {
         let mut whole = self.whole.subscribe();
         if !*whole.borrow_and_update() {
+            self.refused.fetch_add(1, Ordering::Relaxed);
             return client.set_zero_linger();
         }
         let (mut client, mut service) = (client, TcpStream::connect(&self.service).await?);

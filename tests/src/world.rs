@@ -10,8 +10,8 @@ use crate::lake::Lake;
 use crate::program::Program;
 use crate::shop::{Shop, Sizes, until};
 
-/// Short, so that a run which was killed does not hold up the next one.
-const LEASE_TTL: &str = "1s";
+/// Short, so that a run which was killed does not hold up the next one for long.
+const LEASE_TTL: &str = "300ms";
 
 /// Everything that pipelines A and B work with.
 #[derive(Debug)]
@@ -76,6 +76,15 @@ impl World {
         assert_same(&self.written(letter).await, &before);
     }
 
+    /// Waits until the lease of a pipeline whose run was killed or sleeps has expired.
+    pub async fn until_lease_expired(&self, letter: char) {
+        let held = format!(
+            "SELECT COUNT(*) FROM etl_lease WHERE job = 'pipeline-{}' AND expires_at >= UNIX_TIMESTAMP(NOW(6)) * 1000000",
+            letter.to_lowercase()
+        );
+        until(async || self.shop.number(&held).await == 0, "the lease does not expire").await;
+    }
+
     /// Compares a pipeline's target and quarantine with SQL.
     pub async fn assert_as_expected(&self, letter: char) {
         let mut rejected = expected::rejected_transactions(&self.shop, Amounts::Warned).await;
@@ -101,5 +110,5 @@ impl World {
 }
 
 fn lenient(program: Program) -> Program {
-    program.args(["--max-quarantine-ratio", "1", "--lease-ttl", LEASE_TTL])
+    program.args(["--max-quarantine-ratio", "1"]).env("LEASE_TTL", LEASE_TTL)
 }

@@ -1,10 +1,12 @@
 //! A lake in an S3 bucket.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use aws_config::BehaviorVersion;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
@@ -26,6 +28,12 @@ const PARQUET: &str = "application/vnd.apache.parquet";
 
 /// Attempts of a request, the first included; the SDK waits between them with backoff and jitter.
 const ATTEMPTS: u32 = 6;
+
+/// An attempt whose answer does not begin within this is given up and repeated.
+const SILENCE: Duration = Duration::from_secs(15);
+
+/// A body may take as long as this many bytes a second need, besides.
+const SLOWEST_BYTES_PER_SECOND: usize = 64 * 1024;
 
 #[derive(Debug)]
 pub(super) struct S3 {
@@ -52,6 +60,7 @@ impl S3 {
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            .timeout_config(patience(0))
             .build();
         let prefix = url.path().trim_matches('/');
         Ok(Self {
@@ -178,8 +187,10 @@ impl S3 {
 
     pub(super) async fn put(&self, path: &str, body: Bytes, expect: &Expect) -> Result<Version, LakeError> {
         let (if_match, if_none_match) = conditions(expect);
+        let patience = with_patience(body.len());
         let request = self.client.put_object().bucket(&self.bucket).key(self.key(path)).body(body.into());
-        match request.set_if_match(if_match).set_if_none_match(if_none_match).send().await {
+        let request = request.set_if_match(if_match).set_if_none_match(if_none_match);
+        match request.customize().config_override(patience).send().await {
             Ok(put) => Ok(Version(put.e_tag.unwrap_or_default())),
             Err(error) if lost_race(&error, expect) => Err(LakeError::Conflict(path.to_owned())),
             Err(error) => Err(fault(self.shown("write", path), &error)),
@@ -194,9 +205,11 @@ impl S3 {
         expect: &Expect,
     ) -> Result<Version, LakeError> {
         let (if_match, if_none_match) = conditions(expect);
+        let patience = with_patience(body.len());
         let request = self.client.put_object().bucket(&self.bucket).key(self.key(path)).body(body.into());
         let request = request.metadata(COMMIT, commit).content_type(PARQUET);
-        let error = match request.set_if_match(if_match).set_if_none_match(if_none_match).send().await {
+        let request = request.set_if_match(if_match).set_if_none_match(if_none_match);
+        let error = match request.customize().config_override(patience).send().await {
             Ok(put) => return Ok(Version(put.e_tag.unwrap_or_default())),
             Err(error) => error,
         };
@@ -220,7 +233,11 @@ impl S3 {
         match request.send().await {
             Ok(_) => Ok(()),
             Err(error) if status(&error) == Some(404) => Ok(()),
-            Err(error) if status(&error) == Some(412) => Err(LakeError::Conflict(path.to_owned())),
+            Err(error) if status(&error) == Some(412) => match self.head(path).await? {
+                // An earlier attempt has removed it; its answer was lost.
+                None => Ok(()),
+                Some(_) => Err(LakeError::Conflict(path.to_owned())),
+            },
             Err(error) => Err(fault(self.shown("remove", path), &error)),
         }
     }
@@ -327,9 +344,12 @@ impl PartWriter {
     async fn send(&mut self, body: Bytes) -> Result<(), LakeError> {
         let number = i32::try_from(self.parts.len() + 1).unwrap_or(i32::MAX);
         let request = self.client.upload_part().bucket(&self.bucket).key(&self.key).upload_id(&self.upload);
+        let patience = with_patience(body.len());
         let sent = request
             .part_number(number)
             .body(body.into())
+            .customize()
+            .config_override(patience)
             .send()
             .await
             .map_err(|e| fault(format!("write s3://{}/{}", self.bucket, self.key), &e))?;
@@ -348,6 +368,16 @@ impl PartWriter {
 
 fn part(number: i32, etag: &str) -> CompletedPart {
     CompletedPart::builder().part_number(number).e_tag(etag).build()
+}
+
+/// How long the answer to a request with so large a body may take.
+fn patience(body_bytes: usize) -> TimeoutConfig {
+    let sending = Duration::from_secs((body_bytes / SLOWEST_BYTES_PER_SECOND) as u64);
+    TimeoutConfig::builder().connect_timeout(Duration::from_secs(5)).read_timeout(SILENCE + sending).build()
+}
+
+fn with_patience(body_bytes: usize) -> aws_sdk_s3::config::Builder {
+    aws_sdk_s3::config::Builder::new().timeout_config(patience(body_bytes))
 }
 
 fn conditions(expect: &Expect) -> (Option<String>, Option<String>) {

@@ -3,6 +3,9 @@
 mod cassandra;
 mod sqlite;
 
+use futures::StreamExt;
+use futures::stream::BoxStream;
+
 use crate::run::WriteFence;
 use crate::schema::{CustomerId, CustomerProfile};
 use crate::settings::ProfilesUrl;
@@ -123,28 +126,40 @@ impl Profiles {
         }
     }
 
+    /// Every profile, in no particular order, as they are read. Fails where the table is missing.
+    pub async fn all(&self) -> Result<BoxStream<'_, Result<CustomerProfile, ProfilesError>>, ProfilesError> {
+        match &self.store {
+            Store::Cassandra(store) => Ok(store.all().await?.boxed()),
+            Store::Sqlite(store) => Ok(store.all().boxed()),
+        }
+    }
+
     /// Reads `written` back and compares; the first difference is an error.
     pub async fn read_back(
         &self,
         written: impl IntoIterator<Item = &CustomerProfile>,
     ) -> Result<(), ProfilesError> {
-        use futures::{StreamExt, TryStreamExt};
-        futures::stream::iter(written)
-            .map(Ok)
-            .try_for_each_concurrent(32, |expected| async move {
-                let customer_id = expected.customer_id;
-                match self.get(customer_id).await? {
-                    Some(found) if found == *expected => Ok(()),
-                    Some(found) => Err(ProfilesError::ReadBack {
-                        customer_id,
-                        reason: format!("{} differ", differences(expected, &found)),
-                    }),
-                    None => {
-                        Err(ProfilesError::ReadBack { customer_id, reason: "the row is missing".to_owned() })
-                    }
+        match &self.store {
+            Store::Cassandra(store) => store.read_back(written, compare).await,
+            Store::Sqlite(store) => {
+                for expected in written {
+                    compare(expected, store.get(expected.customer_id).await?)?;
                 }
-            })
-            .await
+                Ok(())
+            }
+        }
+    }
+}
+
+fn compare(expected: &CustomerProfile, found: Option<CustomerProfile>) -> Result<(), ProfilesError> {
+    let customer_id = expected.customer_id;
+    match found {
+        Some(found) if found == *expected => Ok(()),
+        Some(found) => {
+            let reason = format!("{} differ", differences(expected, &found));
+            Err(ProfilesError::ReadBack { customer_id, reason })
+        }
+        None => Err(ProfilesError::ReadBack { customer_id, reason: "the row is missing".to_owned() }),
     }
 }
 

@@ -3,14 +3,18 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures::{Stream, TryStreamExt};
 use rust_decimal::Decimal;
-use sqlx::Row;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow};
+use sqlx::{AssertSqlSafe, Row};
 
 use super::ProfilesError;
 use crate::run::WriteFence;
 use crate::schema::{CustomerId, CustomerProfile};
 use crate::settings::SecretUrl;
+
+const SELECT: &str = "SELECT customer_id, name, email, gender, total_spend, total_transactions, avg_order_value, \
+                      first_purchase, last_purchase, favorite_category FROM customer_profile";
 
 #[derive(Debug, Clone)]
 pub(super) struct Sqlite {
@@ -47,14 +51,12 @@ impl Sqlite {
     }
 
     pub(super) async fn get(&self, id: CustomerId) -> Result<Option<CustomerProfile>, ProfilesError> {
-        let row = sqlx::query(
-            "SELECT customer_id, name, email, gender, total_spend, total_transactions, avg_order_value, \
-             first_purchase, last_purchase, favorite_category FROM customer_profile WHERE customer_id = ?",
-        )
-        .bind(id.0)
-        .fetch_optional(&self.pool)
-        .await
-        .map_err(|e| self.fault("read a profile", &e))?;
+        let select = format!("{SELECT} WHERE customer_id = ?");
+        let row = sqlx::query(AssertSqlSafe(select))
+            .bind(id.0)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|e| self.fault("read a profile", &e))?;
         row.map(|row| profile(&row)).transpose().map_err(|e| self.fault("read a profile", &e))
     }
 
@@ -113,6 +115,11 @@ impl Sqlite {
         let rows = sqlx::query("SELECT customer_id FROM customer_profile").fetch_all(&self.pool).await;
         let ids = rows.and_then(|rows| rows.iter().map(|row| row.try_get(0).map(CustomerId)).collect());
         ids.map_err(|e| self.fault("list the profiles", &e))
+    }
+
+    pub(super) fn all(&self) -> impl Stream<Item = Result<CustomerProfile, ProfilesError>> {
+        let rows = sqlx::query(SELECT).fetch(&self.pool);
+        rows.and_then(|row| async move { profile(&row) }).map_err(|e| self.fault("read the profiles", &e))
     }
 
     fn fault(&self, action: &'static str, error: &sqlx::Error) -> ProfilesError {
