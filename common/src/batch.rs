@@ -1,13 +1,15 @@
 //! A run of pipeline A or B: under the job's lease, until it commits, fails or is told to stop.
 
+use std::io::Write;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::examine::{NotMetAgain, TooManyRejected};
-use crate::increment::OffsetBeyondTable;
-use crate::run::{Clock, Exit, JobError, RunReport, Shutdown, Stopwatch, new_run_id, repeat};
-use crate::settings::{IncrementArgs, RunArgs, SourceArgs};
+use crate::increment::{Increment, OffsetBeyondTable};
+use crate::quality::QuarantineEntry;
+use crate::run::{Clock, Exit, JobError, RunReport, Shutdown, Stopwatch, conclude, new_run_id, repeat};
+use crate::settings::{IncrementArgs, OutputFormat, RunArgs, SourceArgs};
 use crate::source::{Job, Lease, Source, SourceError};
 
 /// Time for writing down a run's end; a signal leaves 10 s for everything.
@@ -82,6 +84,27 @@ pub struct Batch<'a> {
     pub report: RunReport,
 }
 
+impl Batch<'_> {
+    /// Puts those of `entries` into quarantine that it does not say yet, before the offset passes them.
+    pub async fn quarantine<'e>(
+        &self,
+        increment: &Increment,
+        entries: impl Iterator<Item = &'e QuarantineEntry>,
+    ) -> Result<(), SourceError> {
+        let news: Vec<&QuarantineEntry> = entries.filter(|entry| increment.is_news(entry)).collect();
+        self.source.put_in_quarantine(self.job, self.lease, &news, self.clock.now()).await?;
+        for entry in
+            news.iter().filter(|entry| !increment.quarantined.contains_key(&(entry.entity, entry.id)))
+        {
+            for reason in entry.reasons.iter() {
+                metrics::counter!("tributary_quarantined_total", "job" => self.job.name(), "reason" => reason.code())
+                    .increment(1);
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Runs `job` once, or with `--every` until `shutdown`; prints a report for each run.
 pub async fn run<E: JobError + From<BatchError>>(
     job: Job,
@@ -107,6 +130,55 @@ pub async fn run<E: JobError + From<BatchError>>(
         }
     })
     .await
+}
+
+/// What a batch would do.
+#[derive(Debug)]
+pub struct Rehearsal {
+    /// What was read and found.
+    pub report: RunReport,
+    /// The report's field for the keys.
+    pub field: &'static str,
+    /// What would be recomputed.
+    pub keys: Vec<Value>,
+}
+
+/// Runs `look` once, which does what a batch does but for its writing, and prints what it found.
+pub async fn rehearse<E: JobError + From<BatchError>>(
+    job: Job,
+    (args, source, _): (&RunArgs, &SourceArgs, &IncrementArgs),
+    clock: &Clock,
+    shutdown: &Shutdown,
+    look: impl AsyncFnOnce(&Source, RunReport) -> Result<Rehearsal, E>,
+) -> Exit {
+    let watch = Stopwatch::start();
+    let report = fresh_report(job, clock).with("dry_run", true);
+    let work = Box::pin(async {
+        let source = Source::open(&source.source).await.map_err(BatchError::from)?;
+        look(&source, report.clone()).await
+    });
+    let result = shutdown.or(work).await.unwrap_or(Err(BatchError::Interrupted.into()));
+    let (mut report, result, plan) = match result {
+        Ok(Rehearsal { report, field, keys }) => {
+            let plan = format!("would recompute {field}: {}", listed(&keys));
+            (report.with(field, keys), Ok(()), plan)
+        }
+        Err(error) => (report, Err(error), String::new()),
+    };
+    report.duration_ms = watch.elapsed_ms();
+    let exit = conclude(&mut report, &result, args.output);
+    if args.output == OutputFormat::Text && result.is_ok() {
+        let _ = writeln!(std::io::stdout(), "{plan}");
+    }
+    exit
+}
+
+fn listed(keys: &[Value]) -> String {
+    if keys.is_empty() {
+        return "none".to_owned();
+    }
+    let plain = |key: &Value| key.as_str().map_or_else(|| key.to_string(), str::to_owned);
+    keys.iter().map(plain).collect::<Vec<_>>().join(", ")
 }
 
 /// A report with all the job's fields, however the run ends.

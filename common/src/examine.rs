@@ -1,10 +1,15 @@
 //! The first look at an increment: which rows are accepted, which are not, which were mended.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashSet};
 
+use roaring::RoaringTreemap;
+
+use crate::batch::BatchError;
 use crate::increment::Increment;
 use crate::quality::{Catalog, Entity, QuarantineEntry, Reason, Reasons};
 use crate::schema::{Transaction, TxnId};
+use crate::settings::IncrementArgs;
 use crate::source::{QuarantinedKey, Source, SourceError, SourceKeys};
 
 /// The fewest new rows over which the share of rejected ones means something.
@@ -23,8 +28,10 @@ pub struct Examined {
     pub rejected: BTreeMap<TxnId, QuarantineEntry>,
     /// Quarantined transactions that are accepted now, or gone.
     pub corrected: HashSet<QuarantinedKey>,
-    /// Accepted rows that the recomputation has not met yet.
-    pub awaited: HashSet<TxnId>,
+    /// Ids of accepted rows that the recomputation has not met yet.
+    awaited: RoaringTreemap,
+    /// What only the recomputation rejected.
+    rejected_late: Vec<TxnId>,
     /// The rows without a key, if any.
     pub without_key: Option<QuarantineEntry>,
 }
@@ -36,14 +43,14 @@ pub struct Examined {
      among them; were they changed or deleted in between? Run again"
 )]
 pub struct NotMetAgain {
-    count: usize,
+    count: u64,
     example: TxnId,
 }
 
 /// Too many of the new rows were rejected.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{rejected} of {rows} new transactions were rejected, more than --max-quarantine-ratio {limit} allows; \
+    "{rejected} of {rows} new transactions are rejected, more than --max-quarantine-ratio {limit} allows; \
      most frequent: {reasons}. Nothing was written"
 )]
 pub struct TooManyRejected {
@@ -77,18 +84,20 @@ impl Verdict {
     }
 }
 
-/// Reads the rows of `increment`, judges each and passes it on to `each` with its reasons.
+/// Reads the rows of `increment`, judges each and passes it on to `each` with its verdict. Refuses the batch when
+/// more than `--max-quarantine-ratio` of the new rows are rejected.
 pub async fn examine(
     source: &Source,
     increment: &mut Increment,
     catalog: &Catalog,
-    (partitions, connections): (u64, usize),
+    settings: &IncrementArgs,
     judge: impl Fn(&Transaction) -> Reasons,
     mut each: impl FnMut(&Transaction, Verdict),
-) -> Result<Examined, SourceError> {
+) -> Result<Examined, BatchError> {
     let mut examined = Examined::default();
-    let parts = increment.parts(partitions, catalog.duplicate_transactions());
-    let mut reader = source.read(parts, connections);
+    let limit = settings.max_quarantine_ratio;
+    let parts = increment.parts(settings.read_partitions, catalog.duplicate_transactions());
+    let mut reader = source.read(parts, settings.read_connections);
     while let Some(batch) = reader.next().await? {
         increment.observe(&batch);
         for row in &batch.rows {
@@ -107,11 +116,14 @@ pub async fn examine(
             let known =
                 increment.quarantined.contains_key(&(Entity::Transaction, Some(row.txn_id.0.cast_signed())));
             if reasons.is_empty() && !increment.everything {
-                examined.awaited.insert(row.txn_id);
+                examined.awaited.insert(row.txn_id.0);
             }
             each(row, Verdict { reasons, known });
         }
+        // However good the rest is: what would be refused need not be held in memory.
+        examined.gate(limit, increment.most_new_rows())?;
     }
+    examined.gate(limit, examined.new_rows)?;
     let known =
         increment.quarantined.keys().filter(|(entity, id)| *entity == Entity::Transaction && id.is_some());
     let mended = known
@@ -137,10 +149,10 @@ impl Examined {
         Ok(())
     }
 
-    /// Refuses the batch when more than `limit` of at least 100 new rows were rejected.
-    pub fn gate(&self, limit: f64) -> Result<(), TooManyRejected> {
+    /// Refuses the batch when more than `limit` of `rows` were rejected, and at least 100 were read.
+    fn gate(&self, limit: f64, rows: u64) -> Result<(), TooManyRejected> {
         #[allow(clippy::cast_precision_loss)] // a ratio needs no more than 53 bits
-        let ratio = self.new_rejected as f64 / self.new_rows.max(1) as f64;
+        let ratio = self.new_rejected as f64 / rows.max(1) as f64;
         if self.new_rows < GATE_MIN_ROWS || ratio <= limit {
             return Ok(());
         }
@@ -152,27 +164,25 @@ impl Examined {
         counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         let reasons: Vec<String> =
             counts.iter().take(3).map(|(code, count)| format!("{code} {count}")).collect();
-        Err(TooManyRejected {
-            rejected: self.new_rejected,
-            rows: self.new_rows,
-            limit,
-            reasons: reasons.join(", "),
-        })
+        Err(TooManyRejected { rejected: self.new_rejected, rows, limit, reasons: reasons.join(", ") })
     }
 
     /// The recomputation has met a row, and judged it once more.
     pub fn met(&mut self, row: &Transaction, reasons: Reasons) {
-        self.awaited.remove(&row.txn_id);
-        if !reasons.is_empty() {
-            self.rejected.entry(row.txn_id).or_insert_with(|| QuarantineEntry::transaction(row, reasons));
+        self.awaited.remove(row.txn_id.0);
+        if !reasons.is_empty()
+            && let Entry::Vacant(entry) = self.rejected.entry(row.txn_id)
+        {
+            entry.insert(QuarantineEntry::transaction(row, reasons));
+            self.rejected_late.push(row.txn_id);
         }
     }
 
     /// Fails unless the recomputation has met every accepted row, so that none is passed by the offset unwritten.
     pub fn all_met(&self) -> Result<(), NotMetAgain> {
-        match self.awaited.iter().min() {
+        match self.awaited.min() {
             None => Ok(()),
-            Some(example) => Err(NotMetAgain { count: self.awaited.len(), example: *example }),
+            Some(example) => Err(NotMetAgain { count: self.awaited.len(), example: TxnId(example) }),
         }
     }
 
@@ -184,8 +194,18 @@ impl Examined {
     }
 
     /// All entries for the quarantine.
+    pub fn entries(&self) -> impl Iterator<Item = &QuarantineEntry> {
+        self.rejected.values().chain(&self.without_key)
+    }
+
+    /// The entries that only the recomputation added.
+    pub fn late_entries(&self) -> impl Iterator<Item = &QuarantineEntry> {
+        self.rejected_late.iter().filter_map(|id| self.rejected.get(id))
+    }
+
+    /// All entries, for keeping.
     #[must_use]
-    pub fn entries(&self) -> Vec<QuarantineEntry> {
-        self.rejected.values().cloned().chain(self.without_key.clone()).collect()
+    pub fn into_entries(self) -> Vec<QuarantineEntry> {
+        self.rejected.into_values().chain(self.without_key).collect()
     }
 }

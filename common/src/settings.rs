@@ -268,6 +268,9 @@ pub struct IncrementArgs {
     /// Give up missing ids after this long where running transactions cannot be asked for (no PROCESS privilege)
     #[arg(long, env = "GAP_GRACE", value_name = "DURATION", default_value = "10min", value_parser = humantime::parse_duration)]
     pub gap_grace: Duration,
+    /// Account for ids strictly in order: nothing behind a missing id is read until it fills or is given up
+    #[arg(long, env = "STRICT_ORDER", value_parser = clap::builder::FalseyValueParser::new())]
+    pub strict_order: bool,
     /// A run that was killed holds its lock this long
     #[arg(long, env = "LEASE_TTL", value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub lease_ttl: Duration,
@@ -280,9 +283,25 @@ impl Default for IncrementArgs {
             read_connections: 2,
             max_quarantine_ratio: 0.05,
             gap_grace: Duration::from_mins(10),
+            strict_order: false,
             lease_ttl: Duration::from_mins(1),
         }
     }
+}
+
+/// What one run does besides the new rows. These have no environment variable: none should be left on.
+#[derive(Debug, Clone, Default, Args)]
+pub struct RecomputeArgs {
+    /// Recompute everything, not only what has changed
+    #[arg(long, conflicts_with = "every")]
+    pub full: bool,
+    /// Take the table as it is: forget the offset and the open gaps and recompute everything. For a database that
+    /// was restored or swapped
+    #[arg(long, conflicts_with = "every")]
+    pub reset_offset: bool,
+    /// Read and check all that a run would, say what it would recompute, and write nothing
+    #[arg(long, conflicts_with = "every")]
+    pub dry_run: bool,
 }
 
 /// A share from 0 to 1.

@@ -4,7 +4,7 @@ use anyhow::bail;
 use chrono::{Days, NaiveTime};
 use common::lake::Lake;
 use common::run::{Clock, Exit, RunReport, Shutdown, Stopwatch};
-use common::settings::IncrementArgs;
+use common::settings::{IncrementArgs, RecomputeArgs};
 use common::source::{Job, Source};
 use producer::{AppendConfig, EventsConfig, KeyBy, Progress, SeedConfig};
 
@@ -103,6 +103,8 @@ impl Pipelines {
                 source: parts.source.clone(),
                 profiles: parts.profiles.clone(),
                 increment: IncrementArgs::default(),
+                recompute: RecomputeArgs::default(),
+                customers: pipeline_a::CustomersArgs::default(),
                 write: pipeline_a::WriteArgs::default(),
                 run: Parts::once(),
                 telemetry: common::telemetry::TelemetryArgs::default(),
@@ -111,6 +113,8 @@ impl Pipelines {
                 source: parts.source.clone(),
                 lake: parts.lake.clone(),
                 increment: IncrementArgs::default(),
+                recompute: RecomputeArgs::default(),
+                dates: None,
                 summary: pipeline_b::SummaryArgs::default(),
                 run: Parts::once(),
                 telemetry: common::telemetry::TelemetryArgs::default(),

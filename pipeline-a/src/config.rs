@@ -1,7 +1,7 @@
 //! Settings of pipeline A.
 
 use clap::{Args, Parser, ValueEnum};
-use common::settings::{IncrementArgs, ProfilesArgs, RunArgs, SourceArgs};
+use common::settings::{IncrementArgs, ProfilesArgs, RecomputeArgs, RunArgs, SourceArgs};
 use common::telemetry::TelemetryArgs;
 
 /// Customer profiles: reads new transactions from MySQL, recomputes the profiles of the customers they belong
@@ -23,6 +23,12 @@ pub struct Config {
     pub increment: IncrementArgs,
     #[command(flatten)]
     #[allow(missing_docs)]
+    pub recompute: RecomputeArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub customers: CustomersArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
     pub write: WriteArgs,
     #[command(flatten)]
     #[allow(missing_docs)]
@@ -30,6 +36,17 @@ pub struct Config {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub telemetry: TelemetryArgs,
+}
+
+/// Customers whose profiles are recomputed besides those with new transactions.
+#[derive(Debug, Clone, Default, Args)]
+pub struct CustomersArgs {
+    /// Recompute these customers too, e.g. `1,2,3`: a correction of old rows does not move an id
+    #[arg(long, value_name = "ID,…", value_delimiter = ',', conflicts_with = "every")]
+    pub customers: Vec<i32>,
+    /// Rewrite the profiles whose customer row has changed too; compares all of them
+    #[arg(long, env = "REFRESH_CUSTOMERS", value_parser = clap::builder::FalseyValueParser::new())]
+    pub refresh_customers: bool,
 }
 
 /// How pipeline A writes. The defaults suit most clusters.

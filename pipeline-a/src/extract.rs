@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use common::batch::BatchError;
 use common::examine::{Examined, examine, read_catalog};
 use common::increment::Increment;
 use common::quality::{Catalog, Entity, QuarantineEntry, judge_customer, judge_transaction};
@@ -35,22 +36,23 @@ pub struct Extracted {
     pub rows: u64,
 }
 
-/// Reads the increment; for a first run that is the whole table, and one pass does it.
+/// Reads the increment, and all that the customers it affects and those `asked` for ever bought. For a first run
+/// that is the whole table, and one pass does it.
 pub async fn read(
     source: &Source,
     keys: SourceKeys,
     increment: &mut Increment,
+    asked: HashSet<CustomerId>,
     settings: &IncrementArgs,
-) -> Result<Extracted, SourceError> {
+) -> Result<Extracted, BatchError> {
     let catalog = read_catalog(source, keys).await?;
     let mut customers_judged: HashSet<QuarantinedKey> =
         increment.quarantined.keys().filter(|(entity, _)| *entity == Entity::Customer).copied().collect();
     let everything = increment.everything;
     let mut tallies = Tallies::default();
-    let mut affected = HashSet::new();
-    let reading = (settings.read_partitions, settings.read_connections);
+    let mut affected = asked;
     let judge = |row: &Transaction| judge_transaction(row, &catalog);
-    let mut examined = examine(source, increment, &catalog, reading, judge, |row, verdict| {
+    let mut examined = examine(source, increment, &catalog, settings, judge, |row, verdict| {
         if everything {
             tallies.count(row, verdict.reasons, &catalog);
         } else if verdict.affects() {

@@ -31,8 +31,7 @@ pub struct Loader<'a> {
 impl Loader<'_> {
     /// Puts what was not accepted into quarantine, before the offset passes it.
     pub async fn quarantine(&self, result: &Profiled) -> Result<(), SourceError> {
-        let Batch { job, source, lease, clock, .. } = self.batch;
-        source.put_in_quarantine(*job, lease, &self.increment.quarantined, &result.entries, clock.now()).await
+        self.batch.quarantine(self.increment, result.entries.iter()).await
     }
 
     /// Writes the profiles and reads some back.

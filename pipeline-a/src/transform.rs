@@ -122,10 +122,10 @@ impl Profiled {
 pub fn profiles(extracted: Extracted) -> Result<Profiled, Error> {
     let Extracted { examined, tallies, affected, customers, catalog, .. } = extracted;
     let mut result = Profiled {
-        entries: examined.entries(),
         corrected: examined.corrected_for_good(),
-        rows: extracted.rows,
         new_rows: examined.new_rows,
+        entries: examined.into_entries(),
+        rows: extracted.rows,
         accepted_amount: tallies.accepted_amount,
         ..Profiled::default()
     };

@@ -10,7 +10,7 @@ use common::quality::{Catalog, Reason, Reasons, judge_transaction};
 use common::schema::Transaction;
 use common::source::{Part, Source, SourceError, SourceKeys};
 
-use crate::config::{Config, SummaryArgs};
+use crate::config::{Config, DateRange, SummaryArgs};
 use crate::error::Error;
 use crate::transform::{Day, ROW_BYTES, differs_from_price};
 
@@ -18,7 +18,7 @@ use crate::transform::{Day, ROW_BYTES, differs_from_price};
 const WINDOW_SHARE: u64 = 2;
 
 /// What a batch has read, and what it still has to read.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Extracted {
     /// The increment's rows, judged, and what the recomputation found to reject besides.
     pub examined: Examined,
@@ -51,9 +51,8 @@ pub async fn read(
         && increment.highest.0.saturating_mul(ROW_BYTES) <= budget_bytes(&config.summary);
     let (mut window, mut dates, mut warnings) = (Window::new(), BTreeSet::new(), BTreeMap::new());
     let mut too_large = None;
-    let reading = (config.increment.read_partitions, config.increment.read_connections);
     let judged = |row: &Transaction| judge(row, &catalog, &config.summary);
-    let examined = examine(source, increment, &catalog, reading, judged, |row, verdict| {
+    let examined = examine(source, increment, &catalog, &config.increment, judged, |row, verdict| {
         let Some(date) = row.at.map(|at| at.date_naive()) else { return };
         if verdict.affects() {
             dates.insert(date);
@@ -84,7 +83,7 @@ impl Extracted {
     /// Whether the batch has nothing new to say.
     #[must_use]
     pub fn changes_nothing(&self, increment: &Increment) -> bool {
-        let news = self.examined.entries().iter().any(|entry| increment.is_news(entry));
+        let news = self.examined.entries().any(|entry| increment.is_news(entry));
         self.examined.new_rows == 0 && self.dates.is_empty() && self.examined.corrected.is_empty() && !news
     }
 
@@ -94,13 +93,30 @@ impl Extracted {
         !self.dates.is_empty() || self.read.is_some()
     }
 
-    /// Recomputes `date` too: the lake has a file for it that may have lost its last transaction.
-    pub fn recompute(&mut self, date: NaiveDate) {
-        if self.dates.insert(date)
-            && let Some(window) = &mut self.read
-        {
-            window.insert(date, Day::default());
+    /// Adds the dates that nothing new asks for: in a run over everything those that have a file, which may have
+    /// lost its last transaction, otherwise the `asked` ones that have a file or a transaction.
+    pub async fn add_asked(
+        &mut self,
+        source: &Source,
+        increment: &Increment,
+        files: impl Iterator<Item = NaiveDate>,
+        asked: Option<DateRange>,
+    ) -> Result<(), SourceError> {
+        let wanted =
+            |date: &NaiveDate| increment.everything || asked.is_some_and(|asked| asked.contains(*date));
+        let mut added: BTreeSet<NaiveDate> = files.filter(wanted).collect();
+        if let Some(asked) = asked.filter(|_| !increment.everything) {
+            added
+                .extend(source.count_by_date(&asked.dates().collect(), increment.highest).await?.into_keys());
         }
+        for date in added {
+            if self.dates.insert(date)
+                && let Some(window) = &mut self.read
+            {
+                window.insert(date, Day::default());
+            }
+        }
+        Ok(())
     }
 
     /// Reads the next dates that fit into memory together; `None` when all were read.

@@ -51,29 +51,29 @@ impl<'a> Loader<'a> {
 
     /// Puts what was not accepted into quarantine, before the offset passes it.
     pub async fn quarantine(&self, extracted: &Extracted) -> Result<(), SourceError> {
-        let Batch { job, source, lease, clock, .. } = self.batch;
-        let entries = extracted.examined.entries();
-        source.put_in_quarantine(*job, lease, &self.increment.quarantined, &entries, clock.now()).await
+        self.batch.quarantine(self.increment, extracted.examined.entries()).await
     }
 
-    /// Notes which files stand. In a first run dates that have a file, but no transaction, are recomputed too.
-    pub async fn look_at(&mut self, lake: &Lake, extracted: &mut Extracted) -> Result<(), Error> {
+    /// Puts in what only the recomputation found to reject.
+    pub async fn quarantine_late(&self, extracted: &Extracted) -> Result<(), SourceError> {
+        self.batch.quarantine(self.increment, extracted.examined.late_entries()).await
+    }
+
+    /// Notes which files stand, and ends uploads that an earlier run has left.
+    pub async fn look_at(&mut self, lake: &Lake, extracted: &Extracted) -> Result<(), Error> {
         self.batch.source.check_lease(self.batch.lease).await?;
         self.catalog = Arc::clone(&extracted.catalog);
         // Whoever staged them held the lease before, and does no more.
         for upload in lake.uploads(TXN_SUMMARY).await? {
             lake.abort_upload(&upload).await?;
         }
-        for file in lake.list(TXN_SUMMARY).await? {
-            let Some(date) = date_of(&file.path, "date").filter(|date| file.path == path_of(*date)) else {
-                continue;
-            };
-            self.standing.insert(date, file.version);
-            if self.increment.everything {
-                extracted.recompute(date);
-            }
-        }
+        self.standing = standing(lake).await?;
         Ok(())
+    }
+
+    /// The dates that have a file.
+    pub fn standing(&self) -> impl Iterator<Item = NaiveDate> {
+        self.standing.keys().copied()
     }
 
     /// Replaces the files of a window's dates, and removes those of dates without a transaction.
@@ -121,8 +121,8 @@ impl<'a> Loader<'a> {
     /// Moves the offset over everything that is written now; the report says what that was.
     pub async fn commit(&self, extracted: &Extracted, gaps: &Gaps) -> Result<RunReport, SourceError> {
         let Batch { job, source, lease, watch, report, .. } = self.batch;
-        let (entries, corrected) = (extracted.examined.entries(), extracted.examined.corrected_for_good());
-        let mut report = self.increment.done(report.clone(), gaps, &entries, &corrected);
+        let corrected = extracted.examined.corrected_for_good();
+        let mut report = self.increment.done(report.clone(), gaps, extracted.examined.entries(), &corrected);
         report.read = extracted.rows;
         report.written = self.written;
         report.warnings.clone_from(&extracted.warnings);
@@ -141,6 +141,16 @@ impl<'a> Loader<'a> {
         failpoint("committed");
         Ok(report)
     }
+}
+
+/// The file of each date.
+pub async fn standing(lake: &Lake) -> Result<HashMap<NaiveDate, Version>, LakeError> {
+    let files = lake.list(TXN_SUMMARY).await?.into_iter();
+    let dated = files.filter_map(|file| {
+        let date = date_of(&file.path, "date").filter(|date| file.path == path_of(*date))?;
+        Some((date, file.version))
+    });
+    Ok(dated.collect())
 }
 
 /// Sums up a day, proves that no amount was lost or doubled, and encodes it.

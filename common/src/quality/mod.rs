@@ -5,7 +5,7 @@ mod quarantine;
 mod transaction;
 
 pub use customer::{CustomerWarning, judge_customer};
-pub use quarantine::{Entity, QuarantineEntry};
+pub use quarantine::{Entity, QuarantineEntry, Quarantined};
 pub use transaction::{Catalog, CatalogProduct, judge_transaction};
 
 use serde::{Deserialize, Serialize};

@@ -1,8 +1,10 @@
 //! A key in quarantine.
 
-use serde_json::{Map, Value, json};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::Reasons;
+use serde_json::{Value, json};
+
+use super::{Reason, Reasons};
 use crate::schema::{Customer, SignupDate, Transaction};
 
 /// What a quarantined key is a key of.
@@ -25,7 +27,7 @@ impl Entity {
     }
 }
 
-/// One row of `etl_quarantine`.
+/// One row of `etl_quarantine`. It holds the row as it was read; the text for people is made when it is written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QuarantineEntry {
     /// What the key is a key of.
@@ -34,54 +36,121 @@ pub struct QuarantineEntry {
     pub id: Option<i64>,
     /// Every reason that holds.
     pub reasons: Reasons,
-    /// The row's values as JSON, for the person who mends them.
-    pub detail: String,
+    values: Values,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Values {
+    Transaction(Transaction),
+    Customer(Box<Customer>),
+    /// So many rows.
+    Rows(u64),
+}
+
+/// What a quarantined key's entry says, in a few bytes: enough to tell whether it has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quarantined {
+    /// Why.
+    pub reasons: Reasons,
+    detail: u64,
+}
+
+impl Quarantined {
+    /// What an entry with this text says.
+    #[must_use]
+    pub fn new(reasons: Reasons, detail: &str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        detail.hash(&mut hasher);
+        Self { reasons, detail: hasher.finish() }
+    }
+
+    /// Whether `entry` says the same. Of several rows with one id any may be the one whose values are shown.
+    #[must_use]
+    pub fn says(self, entry: &QuarantineEntry) -> bool {
+        let said = Self::new(entry.reasons, &entry.detail());
+        self == said || (self.reasons == said.reasons && self.reasons.contains(Reason::DuplicateId))
+    }
 }
 
 impl QuarantineEntry {
     /// A transaction that is not accepted.
     #[must_use]
     pub fn transaction(row: &Transaction, reasons: Reasons) -> Self {
-        let detail = json!({
-            "customer_id": row.customer_id,
-            "product_id": row.product_id,
-            "qty": row.qty,
-            "amount": row.amount.map(|amount| amount.to_string()),
-            "txn_timestamp": row.at.map(|at| at.to_rfc3339()),
-        });
-        Self {
-            entity: Entity::Transaction,
-            id: Some(row.txn_id.0.cast_signed()),
-            reasons,
-            detail: detail.to_string(),
-        }
+        let id = Some(row.txn_id.0.cast_signed());
+        Self { entity: Entity::Transaction, id, reasons, values: Values::Transaction(row.clone()) }
     }
 
     /// A customer whose profile is not written.
     #[must_use]
     pub fn customer(row: &Customer, reasons: Reasons) -> Self {
-        let mut detail = Map::new();
-        detail.insert("name".to_owned(), json!(row.name));
-        detail.insert("email".to_owned(), json!(row.email));
-        detail.insert("gender".to_owned(), json!(row.gender));
-        let signup = match row.signup_date {
-            SignupDate::Null => Value::Null,
-            SignupDate::Invalid => json!("not a date"),
-            SignupDate::Date(date) => json!(date),
-        };
-        detail.insert("signup_date".to_owned(), signup);
-        Self {
-            entity: Entity::Customer,
-            id: Some(row.customer_id.0.into()),
-            reasons,
-            detail: Value::Object(detail).to_string(),
-        }
+        let id = Some(row.customer_id.0.into());
+        Self { entity: Entity::Customer, id, reasons, values: Values::Customer(Box::new(row.clone())) }
     }
 
     /// The rows of `entity` whose key is null, `count` of them.
     #[must_use]
     pub fn null_keys(entity: Entity, count: u64) -> Self {
-        let reasons = [super::Reason::NullId].into_iter().collect();
-        Self { entity, id: None, reasons, detail: json!({ "rows": count }).to_string() }
+        let reasons = [Reason::NullId].into_iter().collect();
+        Self { entity, id: None, reasons, values: Values::Rows(count) }
+    }
+
+    /// The row's values as JSON, for the person who mends them.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        let detail = match &self.values {
+            Values::Transaction(row) => json!({
+                "customer_id": row.customer_id,
+                "product_id": row.product_id,
+                "qty": row.qty,
+                "amount": row.amount.map(|amount| amount.to_string()),
+                "txn_timestamp": row.at.map(|at| at.to_rfc3339()),
+            }),
+            Values::Customer(row) => json!({
+                "name": row.name,
+                "email": row.email,
+                "gender": row.gender,
+                "signup_date": match row.signup_date {
+                    SignupDate::Null => Value::Null,
+                    SignupDate::Invalid => json!("not a date"),
+                    SignupDate::Date(date) => json!(date),
+                },
+            }),
+            Values::Rows(count) => json!({ "rows": count }),
+        };
+        detail.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::TxnId;
+
+    fn entry(reason: Reason, qty: i32) -> QuarantineEntry {
+        let row = Transaction {
+            txn_id: TxnId(3),
+            customer_id: None,
+            product_id: None,
+            qty: Some(qty),
+            amount: None,
+            at: None,
+        };
+        QuarantineEntry::transaction(&row, [reason].into_iter().collect())
+    }
+
+    #[test]
+    fn other_reasons_or_values_are_another_thing_said() {
+        let standing = entry(Reason::NonPositiveQty, 0);
+        let standing = Quarantined::new(standing.reasons, &standing.detail());
+        assert!(standing.says(&entry(Reason::NonPositiveQty, 0)));
+        assert!(!standing.says(&entry(Reason::NonPositiveQty, -1)));
+        assert!(!standing.says(&entry(Reason::NonPositiveAmount, 0)));
+    }
+
+    #[test]
+    fn any_of_the_rows_that_share_an_id_may_stand_for_them() {
+        let standing = entry(Reason::DuplicateId, 1);
+        let standing = Quarantined::new(standing.reasons, &standing.detail());
+        assert!(standing.says(&entry(Reason::DuplicateId, 2)));
     }
 }

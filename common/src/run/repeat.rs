@@ -57,7 +57,13 @@ fn observe(report: &RunReport, exit: Exit) {
     if exit == Exit::Done {
         #[allow(clippy::cast_precision_loss)] // a gauge is a float; milliseconds fit its 53 bits
         let at = report.started_at.timestamp_millis() as f64 / 1_000.0;
-        metrics::gauge!("tributary_last_success_timestamp_seconds", "job" => job).set(at);
+        metrics::gauge!("tributary_last_success_timestamp_seconds", "job" => job.clone()).set(at);
+    }
+    if let Some(gaps) = report.job.get("open_gaps").and_then(serde_json::Value::as_f64) {
+        metrics::gauge!("tributary_open_gaps", "job" => job.clone()).set(gaps);
+    }
+    if let Some(gaps) = report.job.get("settled_gaps").and_then(serde_json::Value::as_u64) {
+        metrics::counter!("tributary_settled_gaps_total", "job" => job).increment(gaps);
     }
     match (&report.error, exit) {
         (Some(error), Exit::Done) => tracing::info!(run_id = report.run_id, "{error}"),

@@ -1,13 +1,14 @@
 //! Offsets, gaps and run history: what a job remembers between runs.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use sqlx::{AssertSqlSafe, QueryBuilder, Row};
 
 use super::decode::SourceRow;
 use super::quarantine::{QuarantinedKey, conditions};
-use super::{Lease, Source, SourceError, despite_deadlocks, on_pool};
+use super::{Lease, Source, SourceError, despite_deadlocks, on_pool, under_lease};
 use crate::offsets::Gap;
 use crate::run::{HISTORY_KEPT, RunReport};
 use crate::schema::TxnId;
@@ -69,11 +70,11 @@ pub struct Commit<'a> {
 impl Source {
     /// Makes the pipelines' own tables where they are missing.
     pub async fn create_own_tables(&self) -> Result<(), SourceError> {
+        // Asked first: CREATE needs a right that a running job need not have.
+        if self.has_own_tables().await {
+            return Ok(());
+        }
         on_pool!(self, |pool, dialect| {
-            // Asked first: CREATE needs a right that a running job need not have.
-            if sqlx::query("SELECT run_id FROM etl_run_history LIMIT 1").fetch_optional(pool).await.is_ok() {
-                return Ok(());
-            }
             for create in dialect.own_tables {
                 sqlx::query(*create)
                     .execute(pool)
@@ -82,6 +83,13 @@ impl Source {
             }
             Ok(())
         })
+    }
+
+    /// Whether the pipelines' own tables are there.
+    pub async fn has_own_tables(&self) -> bool {
+        // The last one that is made.
+        let newest = "SELECT run_id FROM etl_run_history LIMIT 1";
+        on_pool!(self, |pool, dialect| sqlx::query(newest).fetch_optional(pool).await.is_ok())
     }
 
     /// The highest id below which everything is accounted for; 0 before the first run.
@@ -99,15 +107,16 @@ impl Source {
     /// The gaps that were open after the last run, ascending.
     pub async fn gaps(&self, job: Job) -> Result<Vec<Gap>, SourceError> {
         let found = on_pool!(self, |pool, dialect| {
-            sqlx::query(
-                "SELECT first_id, last_id, first_seen FROM etl_gaps WHERE pipeline = ? ORDER BY first_id",
-            )
-            .bind(job.letter())
-            .fetch_all(pool)
-            .await
-            .map(|rows| rows.iter().filter_map(gap).collect())
+            sqlx::query("SELECT first_id, last_id, first_seen FROM etl_gaps WHERE pipeline = ?")
+                .bind(job.letter())
+                .fetch_all(pool)
+                .await
+                .map(|rows| rows.iter().filter_map(gap).collect())
         });
-        found.map_err(|error| self.fault("read the gaps", error))
+        let mut gaps: Vec<Gap> = found.map_err(|error| self.fault("read the gaps", error))?;
+        // The table's numbers are signed, ids need not be.
+        gaps.sort_unstable_by_key(|gap| gap.first);
+        Ok(gaps)
     }
 
     /// Moves the offset, replaces the gaps, ends quarantines and adds to the history, all or nothing, if `lease` still holds.
@@ -117,15 +126,13 @@ impl Source {
 
     async fn try_commit(&self, job: Job, lease: &Lease, commit: &Commit<'_>) -> Result<(), SourceError> {
         let (table, column) = job.offsets_table();
-        on_pool!(self, |pool, dialect| {
-            let mut transaction =
-                pool.begin_with(dialect.begin).await.map_err(|e| self.fault("commit", e))?;
-            let renewal = lease.renewal(dialect);
-            let held = sqlx::query(AssertSqlSafe(renewal)).execute(&mut *transaction).await;
-            if held.map_err(|e| self.fault("check the lease", e))?.rows_affected() != 1 {
-                return Err(SourceError::LeaseLost);
-            }
-            let write = async {
+        let corrected: Vec<QuarantinedKey> = commit.corrected.iter().copied().collect();
+        let ended = commit.report.started_at + Duration::from_millis(commit.report.duration_ms);
+        under_lease!(
+            self,
+            lease,
+            "commit the offset, gaps, quarantine and history",
+            |transaction, dialect| {
                 sqlx::query(AssertSqlSafe(format!("DELETE FROM {table} WHERE source = ?")))
                     .bind(SOURCE)
                     .execute(&mut *transaction)
@@ -150,16 +157,20 @@ impl Source {
                     });
                     insert.build().persistent(false).execute(&mut *transaction).await?;
                 }
-                let corrected: Vec<QuarantinedKey> = commit.corrected.iter().copied().collect();
                 for condition in conditions(&corrected) {
-                    sqlx::query(AssertSqlSafe(format!(
-                        "DELETE FROM etl_quarantine WHERE pipeline = ? AND {condition}"
-                    )))
-                    .persistent(false)
+                    let delete = format!("DELETE FROM etl_quarantine WHERE pipeline = ? AND {condition}");
+                    sqlx::query(AssertSqlSafe(delete))
+                        .persistent(false)
+                        .bind(job.letter())
+                        .execute(&mut *transaction)
+                        .await?;
+                }
+                // Each run looks at all of them again.
+                sqlx::query("UPDATE etl_quarantine SET last_seen = ? WHERE pipeline = ?")
+                    .bind(for_people(ended))
                     .bind(job.letter())
                     .execute(&mut *transaction)
                     .await?;
-                }
                 sqlx::query(
                     "INSERT INTO etl_run_history (run_id, pipeline, started_at, report) VALUES (?, ?, ?, ?)",
                 )
@@ -169,10 +180,8 @@ impl Source {
                 .bind(serde_json::to_string(commit.report).unwrap_or_default())
                 .execute(&mut *transaction)
                 .await?;
-                transaction.commit().await
-            };
-            write.await.map_err(|error| self.fault("commit the offset, gaps, quarantine and history", error))
-        })
+            }
+        )
     }
 
     /// Adds a run that committed nothing to the history.

@@ -15,6 +15,8 @@ pub(super) struct Dialect {
     pub customer_columns: &'static str,
     /// Columns of a product, in the order that `decode` reads them.
     pub product_columns: &'static str,
+    /// What an insert into `etl_quarantine` does with a key that is there.
+    pub quarantine_conflict: &'static str,
     /// The pipelines' own tables; each statement can be repeated. `etl_run_history` comes last.
     pub own_tables: &'static [&'static str],
 }
@@ -27,6 +29,8 @@ pub(super) static MYSQL: Dialect = Dialect {
     // As text: the driver cannot tell a zero date from a null.
     customer_columns: "customer_id, name, email, gender, CAST(signup_date AS CHAR)",
     product_columns: "product_id, category, price",
+    quarantine_conflict: " ON DUPLICATE KEY UPDATE reasons = VALUES(reasons), detail = VALUES(detail), \
+                          last_seen = VALUES(last_seen)",
     own_tables: &[
         "CREATE TABLE IF NOT EXISTS profile_offsets (source VARCHAR(128) PRIMARY KEY, last_txn_id BIGINT)",
         "CREATE TABLE IF NOT EXISTS txn_summary_offsets (source VARCHAR(128) PRIMARY KEY, last_txnid BIGINT)",
@@ -50,6 +54,8 @@ pub(super) static SQLITE: Dialect = Dialect {
     transaction_columns: "txn_id, customer_id, product_id, qty, CAST(amount AS TEXT), CAST(txn_timestamp AS TEXT)",
     customer_columns: "customer_id, CAST(name AS TEXT), CAST(email AS TEXT), CAST(gender AS TEXT), CAST(signup_date AS TEXT)",
     product_columns: "product_id, CAST(category AS TEXT), CAST(price AS TEXT)",
+    quarantine_conflict: " ON CONFLICT (pipeline, entity, entity_id) DO UPDATE SET reasons = excluded.reasons, \
+                          detail = excluded.detail, last_seen = excluded.last_seen",
     own_tables: &[
         "CREATE TABLE IF NOT EXISTS profile_offsets (source VARCHAR(128) PRIMARY KEY, last_txn_id BIGINT)",
         "CREATE TABLE IF NOT EXISTS txn_summary_offsets (source VARCHAR(128) PRIMARY KEY, last_txnid BIGINT)",

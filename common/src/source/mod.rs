@@ -24,7 +24,7 @@ use sqlx::sqlite::{
 pub use bookkeeping::{Commit, Job};
 pub use error::SourceError;
 pub use lease::{Lease, LeaseLost};
-pub use quarantine::{Quarantined, QuarantinedKey};
+pub use quarantine::QuarantinedKey;
 pub use schema_check::SourceKeys;
 pub use transactions::{Batch, Part, TransactionReader};
 
@@ -65,6 +65,28 @@ macro_rules! on_pool {
     };
 }
 use on_pool;
+
+/// Runs statements (`?` gives up on a database error) and commits them, all or nothing, if `$lease` still holds.
+macro_rules! under_lease {
+    ($source:expr, $lease:expr, $action:literal, |$transaction:ident, $dialect:ident| $statements:block) => {
+        crate::source::on_pool!($source, |pool, $dialect| {
+            let failed = |error| $source.fault($action, error);
+            let mut $transaction = pool.begin_with($dialect.begin).await.map_err(failed)?;
+            let renewal = sqlx::AssertSqlSafe($lease.renewal($dialect));
+            let held = sqlx::query(renewal).execute(&mut *$transaction).await.map_err(failed)?;
+            if held.rows_affected() != 1 {
+                return Err(SourceError::LeaseLost);
+            }
+            let written: Result<(), sqlx::Error> = async {
+                $statements
+                $transaction.commit().await
+            }
+            .await;
+            written.map_err(failed)
+        })
+    };
+}
+use under_lease;
 
 impl Source {
     /// Opens the database at `mysql://…` or `sqlite:///…`; one connection is made to see that it works.

@@ -3,118 +3,104 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use sqlx::{AssertSqlSafe, QueryBuilder, Row};
+use futures::TryStreamExt;
+use sqlx::{QueryBuilder, Row};
 
 use super::bookkeeping::{ROWS_PER_INSERT, for_people};
 use super::decode::SourceRow;
 use super::tables::{KEYS_PER_QUERY, list};
-use super::{Job, Lease, Source, SourceError, despite_deadlocks, on_pool};
-use crate::quality::{Entity, QuarantineEntry, Reason, Reasons};
+use super::{Job, Lease, Source, SourceError, despite_deadlocks, on_pool, under_lease};
+use crate::quality::{Entity, QuarantineEntry, Quarantined, Reason};
 
 /// A key that was in quarantine after the last run.
 pub type QuarantinedKey = (Entity, Option<i64>);
-
-/// What the quarantine says of a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Quarantined {
-    /// Since when.
-    pub first_seen: String,
-    /// Why.
-    pub reasons: Reasons,
-    /// The row's values.
-    pub detail: String,
-}
 
 impl Source {
     /// The keys in quarantine, and what it says of them.
     pub async fn quarantined(&self, job: Job) -> Result<HashMap<QuarantinedKey, Quarantined>, SourceError> {
         let found = on_pool!(self, |pool, dialect| {
-            sqlx::query("SELECT entity, entity_id, first_seen, CAST(reasons AS CHAR), detail FROM etl_quarantine WHERE pipeline = ?")
-                .bind(job.letter())
-                .fetch_all(pool)
-                .await
-                .map(|rows| rows.iter().filter_map(key).collect())
+            sqlx::query(
+                "SELECT entity, entity_id, CAST(reasons AS CHAR), detail FROM etl_quarantine WHERE pipeline = ?",
+            )
+            .bind(job.letter())
+            .fetch(pool)
+            .try_filter_map(|row| async move { Ok(key(&row)) })
+            .try_collect()
+            .await
         });
         found.map_err(|error| self.fault("read the quarantine", error))
     }
 
-    /// Puts `entries` in, all or nothing, if `lease` still holds. Repeating it changes only `last_seen`.
+    /// Puts `entries` in, all or nothing, if `lease` still holds. Repeating it changes nothing but `last_seen`;
+    /// `first_seen` stays.
     ///
-    /// A key that is there already (`known`) keeps its `first_seen`. Keys leave with [`Source::commit`], when the
-    /// results that hold them are written: one that left earlier would be forgotten by a crash in between.
+    /// Keys leave with [`Source::commit`], when the results that hold them are written: one that left earlier
+    /// would be forgotten by a crash in between.
     pub async fn put_in_quarantine(
         &self,
         job: Job,
         lease: &Lease,
-        known: &HashMap<QuarantinedKey, Quarantined>,
-        entries: &[QuarantineEntry],
+        entries: &[&QuarantineEntry],
         now: DateTime<Utc>,
     ) -> Result<(), SourceError> {
         if entries.is_empty() {
             return Ok(());
         }
-        despite_deadlocks(async || self.try_put_in_quarantine(job, lease, known, entries, now).await).await?;
-        for entry in entries.iter().filter(|entry| !known.contains_key(&(entry.entity, entry.id))) {
-            for reason in entry.reasons.iter() {
-                metrics::counter!("tributary_quarantined_total", "job" => job.name(), "reason" => reason.code())
-                    .increment(1);
-            }
-        }
-        Ok(())
+        despite_deadlocks(async || self.try_put_in_quarantine(job, lease, entries, now).await).await
     }
 
     async fn try_put_in_quarantine(
         &self,
         job: Job,
         lease: &Lease,
-        known: &HashMap<QuarantinedKey, Quarantined>,
-        entries: &[QuarantineEntry],
+        entries: &[&QuarantineEntry],
         now: DateTime<Utc>,
     ) -> Result<(), SourceError> {
         let now = for_people(now);
-        // All of them, not only the known ones: one run may put a key in twice.
-        let replaced: Vec<QuarantinedKey> = entries.iter().map(|entry| (entry.entity, entry.id)).collect();
-        on_pool!(self, |pool, dialect| {
-            let mut transaction =
-                pool.begin_with(dialect.begin).await.map_err(|e| self.fault("quarantine rows", e))?;
-            let held = sqlx::query(AssertSqlSafe(lease.renewal(dialect))).execute(&mut *transaction).await;
-            if held.map_err(|e| self.fault("check the lease", e))?.rows_affected() != 1 {
-                return Err(SourceError::LeaseLost);
+        let (keyless, keyed): (Vec<&QuarantineEntry>, Vec<&QuarantineEntry>) =
+            entries.iter().partition(|entry| entry.id.is_none());
+        under_lease!(self, lease, "quarantine rows", |transaction, dialect| {
+            // A unique key does not tell nulls apart.
+            for entry in &keyless {
+                let update = sqlx::query(
+                    "UPDATE etl_quarantine SET detail = ?, last_seen = ? WHERE pipeline = ? AND entity = ? \
+                     AND entity_id IS NULL",
+                );
+                let update = update.bind(entry.detail()).bind(&now).bind(job.letter());
+                let update = update.bind(entry.entity.name()).execute(&mut *transaction).await?;
+                if update.rows_affected() == 0 {
+                    let mut insert = QueryBuilder::new(INSERT);
+                    insert.push_values([entry], |mut row, entry| values!(row, job, entry, now));
+                    insert.build().execute(&mut *transaction).await?;
+                }
             }
-            let write = async {
-                for condition in conditions(&replaced) {
-                    sqlx::query(AssertSqlSafe(format!(
-                        "DELETE FROM etl_quarantine WHERE pipeline = ? AND {condition}"
-                    )))
-                    .persistent(false)
-                    .bind(job.letter())
-                    .execute(&mut *transaction)
-                    .await?;
-                }
-                for entries in entries.chunks(ROWS_PER_INSERT) {
-                    let mut insert = QueryBuilder::new(
-                        "INSERT INTO etl_quarantine (pipeline, entity, entity_id, reasons, detail, first_seen, last_seen) ",
-                    );
-                    insert.push_values(entries, |mut row, entry| {
-                        let reasons: Vec<_> = entry.reasons.iter().collect();
-                        let standing = known.get(&(entry.entity, entry.id));
-                        let first_seen = standing.map_or(&now, |standing| &standing.first_seen);
-                        row.push_bind(job.letter())
-                            .push_bind(entry.entity.name())
-                            .push_bind(entry.id)
-                            .push_bind(serde_json::to_string(&reasons).unwrap_or_default())
-                            .push_bind(entry.detail.clone())
-                            .push_bind(first_seen.clone())
-                            .push_bind(now.clone());
-                    });
-                    insert.build().persistent(false).execute(&mut *transaction).await?;
-                }
-                transaction.commit().await
-            };
-            write.await.map_err(|error| self.fault("quarantine rows", error))
+            for entries in keyed.chunks(ROWS_PER_INSERT) {
+                let mut insert = QueryBuilder::new(INSERT);
+                insert.push_values(entries, |mut row, entry| values!(row, job, entry, now));
+                insert.push(dialect.quarantine_conflict);
+                insert.build().persistent(false).execute(&mut *transaction).await?;
+            }
         })
     }
 }
+
+const INSERT: &str =
+    "INSERT INTO etl_quarantine (pipeline, entity, entity_id, reasons, detail, first_seen, last_seen) ";
+
+/// Binds an entry's columns in the order of [`INSERT`].
+macro_rules! values {
+    ($row:ident, $job:ident, $entry:ident, $now:ident) => {{
+        let reasons: Vec<_> = $entry.reasons.iter().collect();
+        $row.push_bind($job.letter())
+            .push_bind($entry.entity.name())
+            .push_bind($entry.id)
+            .push_bind(serde_json::to_string(&reasons).unwrap_or_default())
+            .push_bind($entry.detail())
+            .push_bind($now.clone())
+            .push_bind($now.clone());
+    }};
+}
+use values;
 
 fn key<R: Row + SourceRow>(row: &R) -> Option<(QuarantinedKey, Quarantined)> {
     let entity = match row.text(0)?.as_str() {
@@ -122,12 +108,9 @@ fn key<R: Row + SourceRow>(row: &R) -> Option<(QuarantinedKey, Quarantined)> {
         "transaction" => Entity::Transaction,
         _ => return None,
     };
-    let reasons: Vec<Reason> = serde_json::from_str(&row.text(3)?).unwrap_or_default();
-    let (first_seen, detail) = (row.text(2)?, row.text(4).unwrap_or_default());
-    Some((
-        (entity, row.integer(1)),
-        Quarantined { first_seen, reasons: reasons.into_iter().collect(), detail },
-    ))
+    let reasons: Vec<Reason> = serde_json::from_str(&row.text(2)?).unwrap_or_default();
+    let quarantined = Quarantined::new(reasons.into_iter().collect(), &row.text(3).unwrap_or_default());
+    Some(((entity, row.integer(1)), quarantined))
 }
 
 /// Conditions that together match exactly these keys.

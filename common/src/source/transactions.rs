@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use super::decode::SourceRow;
 use super::tables::{KEYS_PER_QUERY, list};
 use super::{Source, SourceError, on_pool};
+use crate::offsets::GapFinder;
 use crate::partitioning::{IdRange, read_partitions, split_ids};
 use crate::schema::{CustomerId, Transaction, TxnId};
 
@@ -161,6 +162,33 @@ impl Source {
             }
             Ok(())
         })
+    }
+
+    /// The ranges of ids without a row between `watermark` and `highest`, ascending. Reads ids only.
+    pub async fn missing_ids(
+        &self,
+        watermark: TxnId,
+        highest: TxnId,
+    ) -> Result<Vec<(u64, u64)>, SourceError> {
+        if watermark >= highest {
+            return Ok(Vec::new());
+        }
+        let mut finder = GapFinder::new(watermark.0 + 1, highest.0);
+        let sql = format!(
+            "SELECT txn_id FROM transactions WHERE txn_id > {watermark} AND txn_id <= {highest} ORDER BY txn_id"
+        );
+        let read = on_pool!(self, |pool, dialect| {
+            async {
+                let mut ids = sqlx::query(AssertSqlSafe(sql)).persistent(false).fetch(pool);
+                while let Some(row) = ids.try_next().await? {
+                    row.integer(0).into_iter().for_each(|id| finder.present(id.cast_unsigned()));
+                }
+                Ok(())
+            }
+            .await
+        });
+        read.map_err(|error| self.fault("look for missing transaction ids", error))?;
+        Ok(finder.finish())
     }
 
     /// The highest transaction id, if there is any row.

@@ -1,23 +1,27 @@
 //! Which rows of `transactions` a run of pipeline A or B has to look at, and what it leaves open.
 
+mod gaps;
+
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+pub use gaps::Gaps;
+
 use crate::batch::BatchError;
-use crate::offsets::{Gap, GapFinder, Running, joined};
+use crate::offsets::{Gap, GapFinder, Running};
 use crate::partitioning::{read_partitions, split_ids};
-use crate::quality::{Entity, QuarantineEntry, Reason};
+use crate::quality::{Entity, QuarantineEntry, Quarantined};
 use crate::run::{RunReport, RunStatus};
 use crate::schema::TxnId;
-use crate::source::{Batch, Job, Part, Quarantined, QuarantinedKey, Source, SourceKeys};
+use crate::settings::{IncrementArgs, RecomputeArgs};
+use crate::source::{Batch, Job, Part, QuarantinedKey, Source, SourceKeys};
 
 /// The table was restored, truncated or swapped since the offset was written.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the offset of {job} is {watermark}, but the highest txn_id in transactions is {highest}: was the database \
-     restored or swapped? Set the offset to {highest} or less (0 recomputes everything) and run again"
+     restored or swapped? Run once with --reset-offset to recompute everything from the table as it is now"
 )]
 pub struct OffsetBeyondTable {
     job: &'static str,
@@ -30,13 +34,19 @@ pub struct OffsetBeyondTable {
 pub struct Increment {
     /// Ids up to here were accounted for, but for the gaps.
     pub watermark: TxnId,
-    /// The highest id when this run started; it accounts for ids up to here.
+    /// The highest id when this run started, or with `--strict-order` the last one below the first open gap; the
+    /// run accounts for ids up to here.
     pub highest: TxnId,
-    /// Every row has to be read: the first run, or most of the table is new.
+    /// Every row has to be read: the first run, most of the table is new, or it was asked for.
     pub everything: bool,
     /// Keys in quarantine.
     pub quarantined: HashMap<QuarantinedKey, Quarantined>,
+    /// Open gaps up to the watermark, ascending.
     gaps: Vec<Gap>,
+    /// Gaps beyond the watermark that were remembered for their age, ascending.
+    ahead: Vec<Gap>,
+    /// Gaps beyond `highest` that hold a strictly ordered run back.
+    holding: Vec<Gap>,
     running: Running,
     now: DateTime<Utc>,
     /// Parts before this index are ranges of ids that are looked through for gaps.
@@ -45,36 +55,50 @@ pub struct Increment {
     found_again: Vec<u64>,
 }
 
-/// The gaps after a run.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Gaps {
-    /// Looked for again by the next run.
-    pub open: Vec<Gap>,
-    /// Ranges given up in this run.
-    pub settled: u64,
-}
-
 impl Increment {
     /// Reads the offset, the open gaps, the quarantine, the highest id and the running transactions.
-    pub async fn find(source: &Source, job: Job) -> Result<Self, BatchError> {
-        let watermark = source.watermark(job).await?;
+    pub async fn find(
+        source: &Source,
+        job: Job,
+        settings: &IncrementArgs,
+        asked: &RecomputeArgs,
+    ) -> Result<Self, BatchError> {
+        let books = !asked.dry_run || source.has_own_tables().await;
+        let watermark = if books { source.watermark(job).await? } else { TxnId(0) };
         // The order matters: see `Gap::settled_at_first_sight`.
         let highest = source.highest_txn_id().await?.unwrap_or(TxnId(0));
-        let (running, now) = source.running_transactions(job).await?;
-        if watermark > highest {
+        // The question is asked by writing, which a dry run does not do.
+        let (running, now) = if asked.dry_run {
+            (Running::Unknown, DateTime::UNIX_EPOCH)
+        } else {
+            source.running_transactions(job).await?
+        };
+        if watermark > highest && !asked.reset_offset {
             return Err(OffsetBeyondTable { job: job.name(), watermark, highest }.into());
         }
-        Ok(Self {
+        let mut found = Self {
             watermark,
             highest,
-            everything: highest.0 - watermark.0 > highest.0 / 3,
-            quarantined: source.quarantined(job).await?,
-            gaps: source.gaps(job).await?,
+            everything: asked.full || asked.reset_offset,
+            quarantined: if books { source.quarantined(job).await? } else { HashMap::new() },
+            gaps: if books { source.gaps(job).await? } else { Vec::new() },
+            ahead: Vec::new(),
+            holding: Vec::new(),
             running,
             now,
             finders: Vec::new(),
             found_again: Vec::new(),
-        })
+        };
+        if asked.reset_offset {
+            (found.watermark, found.gaps) = (TxnId(0), Vec::new());
+        }
+        found.set_apart_gaps_ahead();
+        if settings.strict_order {
+            let missing = source.missing_ids(found.watermark, highest).await?;
+            found.hold_at_first_gap(missing, settings.gap_grace);
+        }
+        found.everything |= found.highest.0 - found.watermark.0 > found.highest.0 / 3;
+        Ok(found)
     }
 
     /// Whether there is nothing at all to look at. A source that does not keep its keys has to be looked at always:
@@ -82,16 +106,21 @@ impl Increment {
     #[must_use]
     pub fn is_empty(&self, keys: SourceKeys) -> bool {
         let kept = keys.txn_ids_are_keys && keys.customer_ids_are_keys;
-        kept && self.watermark == self.highest && self.gaps.is_empty() && self.quarantined.is_empty()
+        let nothing_new =
+            self.watermark == self.highest && self.gaps.is_empty() && self.holding == self.ahead;
+        kept && nothing_new && self.quarantined.is_empty() && !self.everything
+    }
+
+    /// New rows that there can be at most.
+    #[must_use]
+    pub fn most_new_rows(&self) -> u64 {
+        self.gaps.iter().map(Gap::ids).fold(self.highest.0 - self.watermark.0, u64::saturating_add)
     }
 
     /// Whether the quarantine does not say this yet.
     #[must_use]
     pub fn is_news(&self, entry: &QuarantineEntry) -> bool {
-        let Some(standing) = self.quarantined.get(&(entry.entity, entry.id)) else { return true };
-        // Of several rows with one id any may be the one whose values are shown.
-        let same_values = entry.reasons.contains(Reason::DuplicateId) || standing.detail == entry.detail;
-        standing.reasons != entry.reasons || !same_values
+        self.quarantined.get(&(entry.entity, entry.id)).is_none_or(|standing| !standing.says(entry))
     }
 
     /// The parts to read: everything, or the new ids, the open gaps and the transactions in quarantine, besides
@@ -143,46 +172,11 @@ impl Increment {
         self.gaps.get(candidate).is_some_and(|gap| gap.first <= id.0)
     }
 
-    /// Whether a gap was closed or filled, so that the books change even where no row is new.
-    #[must_use]
-    pub fn changed(&self, gaps: &Gaps) -> bool {
-        self.watermark != self.highest || gaps.open != self.gaps
-    }
-
-    /// The gaps that this run leaves, once all batches were observed.
-    #[must_use]
-    pub fn gaps_left(&mut self, grace: Duration) -> Gaps {
-        let missing =
-            joined(std::mem::take(&mut self.finders).into_iter().flat_map(GapFinder::finish).collect());
-        self.found_again.sort_unstable();
-        let mut gaps = Gaps::default();
-        for gap in &self.gaps {
-            let left = if self.everything { gap.remaining(&missing) } else { self.still_missing(gap) };
-            for gap in left {
-                if gap.settled(self.running, self.now, grace) {
-                    gaps.settled += 1;
-                } else {
-                    gaps.open.push(gap);
-                }
-            }
-        }
-        let new = missing.into_iter().filter(|&(_, last)| last > self.watermark.0);
-        for (first, last) in new {
-            let gap = Gap { first: first.max(self.watermark.0 + 1), last, first_seen: self.now };
-            if gap.settled_at_first_sight(self.running, self.highest.0) {
-                gaps.settled += 1;
-            } else {
-                gaps.open.push(gap);
-            }
-        }
-        gaps
-    }
-
     /// The report of a run that had nothing to do.
     #[must_use]
     pub fn idle(&self, mut report: RunReport, rows_read: u64) -> RunReport {
         report.read = rows_read;
-        let gaps = Gaps { open: self.gaps.clone(), settled: 0 };
+        let gaps = Gaps { open: self.remembered().cloned().collect(), settled: 0 };
         self.described(report, &gaps, self.quarantined.len())
     }
 
@@ -211,18 +205,14 @@ impl Increment {
             .with("open_gap_ids", gaps.open.iter().map(Gap::ids).fold(0, u64::saturating_add))
             .with("settled_gaps", gaps.settled)
     }
-
-    fn still_missing(&self, gap: &Gap) -> Vec<Gap> {
-        let mut finder = GapFinder::new(gap.first, gap.last);
-        let from = self.found_again.partition_point(|id| *id < gap.first);
-        self.found_again[from..].iter().take_while(|id| **id <= gap.last).for_each(|id| finder.present(*id));
-        gap.remaining(&finder.finish())
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::quality::Reason;
     use crate::schema::Transaction;
 
     fn at(seconds: u64) -> DateTime<Utc> {
@@ -236,6 +226,8 @@ mod tests {
             everything: false,
             quarantined: HashMap::new(),
             gaps,
+            ahead: Vec::new(),
+            holding: Vec::new(),
             running: Running::Since(at(0)),
             now: at(1_000),
             finders: Vec::new(),
@@ -244,24 +236,7 @@ mod tests {
     }
 
     fn standing() -> Quarantined {
-        let reasons = [Reason::NonPositiveQty].into_iter().collect();
-        Quarantined { first_seen: String::new(), reasons, detail: "{}".to_owned() }
-    }
-
-    #[test]
-    fn other_reasons_or_values_of_a_quarantined_key_are_news() {
-        let mut run = increment(10, 10, Vec::new());
-        run.quarantined.insert((Entity::Transaction, Some(3)), standing());
-        let entry = |reason: Reason, detail: &str| QuarantineEntry {
-            entity: Entity::Transaction,
-            id: Some(3),
-            reasons: [reason].into_iter().collect(),
-            detail: detail.to_owned(),
-        };
-        assert!(!run.is_news(&entry(Reason::NonPositiveQty, "{}")));
-        assert!(run.is_news(&entry(Reason::NonPositiveAmount, "{}")));
-        assert!(run.is_news(&entry(Reason::NonPositiveQty, "{\"qty\":-1}")));
-        assert!(run.is_news(&QuarantineEntry { id: Some(4), ..entry(Reason::NonPositiveQty, "{}") }));
+        Quarantined::new([Reason::NonPositiveQty].into_iter().collect(), "{}")
     }
 
     fn batch(part: usize, ids: &[u64]) -> Batch {
@@ -314,5 +289,49 @@ mod tests {
         }
         run.quarantined.insert((Entity::Customer, Some(8)), standing());
         assert_eq!(run.looked_at_again(&HashSet::from([TxnId(9)])), [TxnId(7), TxnId(9)]);
+    }
+
+    #[test]
+    fn a_strictly_ordered_run_ends_before_the_first_open_gap_and_remembers_how_old_each_is() {
+        let mut run = increment(10, 30, vec![Gap { first: 15, last: 19, first_seen: at(500) }]);
+        run.set_apart_gaps_ahead();
+        run.hold_at_first_gap(vec![(15, 17), (25, 26)], Duration::from_mins(10));
+        assert_eq!(run.highest, TxnId(14));
+        run.parts(2, &HashSet::new());
+        run.observe(&batch(0, &[11, 12]));
+        run.observe(&batch(1, &[13, 14]));
+        let gaps = run.gaps_left(Duration::from_mins(10));
+        let open: Vec<_> = gaps.open.iter().map(|gap| (gap.first, gap.last, gap.first_seen)).collect();
+        assert_eq!(open, [(15, 17, at(500)), (25, 26, at(1_000))]);
+        assert!(run.changed(&gaps));
+    }
+
+    #[test]
+    fn a_strictly_ordered_run_passes_a_gap_that_can_no_longer_fill() {
+        let mut run = increment(10, 30, vec![Gap { first: 15, last: 17, first_seen: at(500) }]);
+        run.running = Running::None;
+        run.set_apart_gaps_ahead();
+        run.hold_at_first_gap(vec![(15, 17)], Duration::from_mins(10));
+        assert_eq!(run.highest, TxnId(30));
+        run.parts(1, &HashSet::new());
+        run.observe(&batch(0, &[11, 12, 13, 14, 18, 19, 20]));
+        run.observe(&batch(1, &(21..=30).collect::<Vec<_>>()));
+        assert_eq!(run.gaps_left(Duration::from_mins(10)), Gaps { open: Vec::new(), settled: 1 });
+    }
+
+    #[test]
+    fn a_gap_that_held_a_run_back_keeps_its_age_when_order_no_longer_matters() {
+        let mut run = increment(10, 20, vec![Gap { first: 15, last: 16, first_seen: at(500) }]);
+        run.set_apart_gaps_ahead();
+        run.parts(1, &HashSet::new());
+        run.observe(&batch(0, &[11, 12, 13, 14, 15]));
+        run.observe(&batch(1, &[17, 18, 20]));
+        let open: Vec<_> = run
+            .gaps_left(Duration::MAX)
+            .open
+            .iter()
+            .map(|gap| (gap.first, gap.last, gap.first_seen))
+            .collect();
+        assert_eq!(open, [(16, 16, at(500)), (19, 19, at(1_000))]);
     }
 }
