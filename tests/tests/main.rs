@@ -12,6 +12,7 @@ mod late_commits;
 mod one_run_at_a_time;
 mod outages;
 mod profiles;
+mod recompute;
 mod records;
 mod refusals;
 mod s3_faults;

@@ -26,7 +26,7 @@ async fn an_offset_beyond_the_table_is_refused_and_says_what_to_do() {
     for program in [run(), Program::pipeline_b(&shop.url, NO_LAKE)] {
         let finished = program.run().await;
         let message = finished.failed_with(3);
-        for part in ["999999", "the highest txn_id in transactions is 600", "Set the offset"] {
+        for part in ["999999", "the highest txn_id in transactions is 600", "--reset-offset"] {
             assert!(message.contains(part), "{part} is missing: {message}");
         }
         assert_eq!(finished.report()["status"], "refused");

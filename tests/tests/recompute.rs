@@ -1,0 +1,186 @@
+//! What a run recomputes when it is asked for more than the new rows, or for less.
+
+use serde_json::{Value, json};
+use tests::compare::assert_same;
+use tests::shop::until;
+use tests::world::World;
+
+/// Both pipelines have seen everything.
+async fn settled() -> World {
+    let world = World::seeded().await;
+    world.run().await;
+    world
+}
+
+/// Corrections of old rows, which move no id: customer 1 pays less on one day, another row becomes a bad one.
+const CORRECTION: &str =
+    "UPDATE transactions SET amount = 0.01 WHERE customer_id = 1 ORDER BY txn_id LIMIT 1;
+                          UPDATE transactions SET qty = 0 WHERE customer_id = 2 ORDER BY txn_id LIMIT 1";
+
+async fn dates_of(world: &World, customers: &str) -> Vec<String> {
+    let sql = format!(
+        "SELECT DISTINCT CAST(DATE(txn_timestamp) AS CHAR) FROM transactions WHERE customer_id IN ({customers}) \
+         AND (amount = 0.01 OR qty = 0) ORDER BY 1"
+    );
+    sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(&world.shop.db).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_full_run_takes_up_corrections_of_old_rows_and_a_plain_one_does_not() {
+    let world = settled().await;
+    world.shop.run(CORRECTION).await;
+    for report in world.run().await {
+        assert_eq!(report["status"], "idle", "{report}");
+    }
+    for letter in ['A', 'B'] {
+        let report = world.pipeline(letter).args(["--full"]).report().await;
+        assert_eq!((report["status"].as_str(), report["read"].as_u64()), (Some("ok"), Some(600)), "{report}");
+        assert_eq!(report["quarantined"], 1, "{report}");
+        world.assert_settles(letter).await;
+        assert_eq!(world.shop.offset(letter).await, Some(600));
+    }
+}
+
+#[tokio::test]
+async fn named_customers_and_dates_are_recomputed_alone() {
+    let world = settled().await;
+    let before = (world.keyspace.written().await, world.lake.versions().await);
+    world.shop.run(CORRECTION).await;
+
+    let report = world.pipeline('A').args(["--customers", "1,2,999999"]).report().await;
+    assert_eq!((report["status"].as_str(), report["written"].as_u64()), (Some("ok"), Some(2)), "{report}");
+    world.assert_settles('A').await;
+    let rewritten = tests::compare::changed(&before.0, &world.keyspace.written().await);
+    assert_eq!(rewritten, [1, 2]);
+
+    let dates = dates_of(&world, "1, 2").await;
+    for date in &dates {
+        let report = world.pipeline('B').args(["--dates", date]).report().await;
+        assert_eq!(report["dates"], json!([date]), "{report}");
+    }
+    world.assert_settles('B').await;
+    let replaced = tests::compare::changed(&before.1, &world.lake.versions().await);
+    let path = |date: &String| format!("txn_summary/date={date}/part-00000.parquet");
+    assert_eq!(replaced, dates.iter().map(path).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_date_whose_rows_were_deleted_loses_its_file_when_it_is_asked_for() {
+    let world = settled().await;
+    world
+        .shop
+        .run("DELETE FROM transactions WHERE DATE(txn_timestamp) = '2024-03-01' AND txn_id < 600")
+        .await;
+    let report = world.pipeline('B').args(["--dates", "2024-02-29..2024-03-01"]).report().await;
+    assert_eq!(report["dates"], json!(["2024-02-29", "2024-03-01"]), "{report}");
+    world.assert_settles('B').await;
+}
+
+#[tokio::test]
+async fn refreshed_customers_are_those_whose_row_has_changed() {
+    let world = settled().await;
+    let before = world.keyspace.written().await;
+    let refreshed = || world.pipeline('A').args(["--refresh-customers"]).report();
+    assert_eq!(refreshed().await["status"], "idle");
+
+    world
+        .shop
+        .run(
+            "UPDATE customers SET name = 'Zoë 🦊', gender = 'O' WHERE customer_id = 3;
+             UPDATE customers SET email = 'no address' WHERE customer_id = 4",
+        )
+        .await;
+    let report = refreshed().await;
+    assert_eq!((report["written"].as_u64(), report["quarantined"].as_u64()), (Some(1), Some(1)), "{report}");
+    let after = world.keyspace.written().await;
+    assert_eq!(tests::compare::changed(&before, &after), [3]);
+    assert_eq!(after[&3].0.name, "Zoë 🦊");
+
+    world.shop.run("UPDATE customers SET email = 'four@example.com' WHERE customer_id = 4").await;
+    assert_eq!(refreshed().await["quarantined"], 0);
+    world.assert_settles('A').await;
+}
+
+#[tokio::test]
+async fn a_dry_run_says_what_would_be_recomputed_and_writes_nothing() {
+    let world = World::seeded().await;
+    let dry = |letter| world.pipeline(letter).args(["--dry-run"]).report();
+    let tables = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE()";
+    let count = |key: &str, report: &Value| report[key].as_array().unwrap().len();
+
+    let before = world.shop.number(tables).await;
+    let (a, b) = (dry('A').await, dry('B').await);
+    assert_eq!((count("customer_ids", &a), count("dates", &b)), (40, 20), "{a} {b}");
+    assert_eq!(world.shop.number(tables).await, before, "the pipelines' own tables are not made");
+    assert!(!world.keyspace.has_table().await);
+    assert_eq!(world.lake.versions().await.len(), 0);
+
+    world.run().await;
+    let books = "SELECT COUNT(*) FROM etl_run_history";
+    let (runs, before) = (world.shop.number(books).await, world.keyspace.written().await);
+    world
+        .shop
+        .run(
+            "INSERT INTO transactions (customer_id, product_id, qty, amount, txn_timestamp) VALUES
+             (7, 1, 1, 10.00, '2024-03-05 12:00:00'), (5, 1, 1, 10.00, '2031-01-01 12:00:00')",
+        )
+        .await;
+    let (a, b) = (dry('A').await, dry('B').await);
+    assert_eq!((&a["customer_ids"], &a["written"]), (&json!([5, 7]), &json!(0)), "{a}");
+    assert_eq!((&b["dates"], &b["written"]), (&json!(["2024-03-05", "2031-01-01"]), &json!(0)), "{b}");
+    let text = world.pipeline('A').args(["--dry-run", "--output", "text"]).run().await;
+    assert!(text.stdout.ends_with("would recompute customer_ids: 5, 7\n"), "{text:#?}");
+    assert_eq!((world.shop.offset('A').await, world.shop.offset('B').await), (Some(600), Some(600)));
+    assert_eq!(world.shop.number(books).await, runs);
+    assert_same(&world.keyspace.written().await, &before);
+}
+
+#[tokio::test]
+async fn after_a_restored_database_a_new_offset_recomputes_everything_from_the_table_as_it_is() {
+    let world = settled().await;
+    world.shop.run("DELETE FROM transactions WHERE txn_id > 500").await;
+    for letter in ['A', 'B'] {
+        assert_eq!(world.pipeline(letter).run().await.code, 3);
+        let report = world.pipeline(letter).args(["--reset-offset"]).report().await;
+        assert_eq!(report["status"], "ok", "{report}");
+        assert_eq!(world.shop.offset(letter).await, Some(500));
+        world.assert_settles(letter).await;
+    }
+}
+
+#[tokio::test]
+async fn in_strict_order_nothing_behind_a_missing_id_is_read_until_it_fills() {
+    let world = settled().await;
+    let insert = |id: u32| {
+        format!(
+            "INSERT INTO transactions (txn_id, customer_id, product_id, qty, amount, txn_timestamp) \
+             VALUES ({id}, 1, 1, 1, 10.00, '2024-03-01 12:00:00')"
+        )
+    };
+    let mut late = world.shop.db.begin().await.unwrap();
+    sqlx::query(sqlx::AssertSqlSafe(insert(602))).execute(&mut *late).await.unwrap();
+    for id in [601, 603, 605] {
+        world.shop.run(&insert(id)).await;
+    }
+    let strictly = |letter| world.pipeline(letter).args(["--strict-order"]).report();
+    let spent = || world.shop.number("SELECT COUNT(*) FROM transactions WHERE customer_id = 1");
+    for letter in ['A', 'B'] {
+        let report = strictly(letter).await;
+        assert_eq!(
+            (report["to_txn_id"].as_u64(), report["open_gaps"].as_u64()),
+            (Some(601), Some(2)),
+            "{report}"
+        );
+        assert_eq!(strictly(letter).await["status"], "idle");
+    }
+    let written = world.keyspace.profiles().await[&1].total_transactions;
+    assert_eq!(written, spent().await - 2, "603 and 605 wait");
+
+    late.commit().await.unwrap();
+    for letter in ['A', 'B'] {
+        // 604 holds it back until it is given up.
+        let done = async || strictly(letter).await["to_txn_id"] == 605;
+        until(done, "the offset stays").await;
+        world.assert_settles(letter).await;
+    }
+}
