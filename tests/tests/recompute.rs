@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use tests::compare::assert_same;
+use tests::program::Program;
 use tests::shop::until;
 use tests::world::World;
 
@@ -128,7 +129,8 @@ async fn a_dry_run_says_what_would_be_recomputed_and_writes_nothing() {
     let (a, b) = (dry('A').await, dry('B').await);
     assert_eq!((&a["customer_ids"], &a["written"]), (&json!([5, 7]), &json!(0)), "{a}");
     assert_eq!((&b["dates"], &b["written"]), (&json!(["2024-03-05", "2031-01-01"]), &json!(0)), "{b}");
-    let text = world.pipeline('A').args(["--dry-run", "--output", "text"]).run().await;
+    let settings = ["--source", &world.shop.url, "--profiles", &world.keyspace.url];
+    let text = Program::new("pipeline-a").args(settings).args(["--dry-run"]).run().await;
     assert!(text.stdout.ends_with("would recompute customer_ids: 5, 7\n"), "{text:#?}");
     assert_eq!((world.shop.offset('A').await, world.shop.offset('B').await), (Some(600), Some(600)));
     assert_eq!(world.shop.number(books).await, runs);
