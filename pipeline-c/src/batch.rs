@@ -90,7 +90,7 @@ impl Batch {
     }
 
     /// Adds a judged record.
-    pub fn push(&mut self, record: &Record<'_>, judged: Result<Event, Malformed>) {
+    pub fn push(&mut self, record: &Record<'_>, judged: Result<Event<'_>, Malformed>) {
         self.tally.count(self.partition, record, &judged);
         self.bytes += match judged {
             Ok(event) => {
@@ -137,11 +137,11 @@ struct EventColumns {
 
 impl EventColumns {
     /// Returns the bytes that the row takes.
-    fn push(&mut self, offset: i64, event: &Event) -> u64 {
+    fn push(&mut self, offset: i64, event: &Event<'_>) -> u64 {
         self.span.widen(offset);
-        self.event_id.0.append_value(&event.event_id);
+        self.event_id.0.append_value(event.event_id);
         self.customer_id.0.append_value(event.customer_id);
-        self.event_type.0.append_value(&event.event_type);
+        self.event_type.0.append_value(event.event_type);
         self.product_id.0.append_option(event.product_id);
         self.event_timestamp.0.append_value(event.event_timestamp);
         // Two string offsets, two integers, a timestamp; half as much again for the room that vectors keep.

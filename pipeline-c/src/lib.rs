@@ -9,6 +9,7 @@ mod extract;
 mod history;
 mod ledger;
 mod load;
+mod memory;
 mod place;
 mod report;
 mod round;
@@ -33,6 +34,7 @@ pub use error::Error;
 use extract::{Assignment, Shared};
 use history::History;
 pub use history::newest_reports;
+use memory::{Budget, Room};
 use report::Reports;
 use schemas::Schemas;
 
@@ -80,6 +82,7 @@ async fn consume(
         clock: clock.clone(),
         owner: new_run_id(),
         patience,
+        room: Room::of(Budget::of(config.flush.max_memory).files),
         runtime: Handle::current(),
     }));
     let (rounds, mut visible) = mpsc::unbounded_channel();

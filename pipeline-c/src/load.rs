@@ -14,17 +14,22 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use common::lake::{EVENTS, EVENTS_MALFORMED, Expect, Lake, LakeError, ObjectMeta, Upload};
 use common::run::new_run_id;
+use common::settings::ByteSize;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::batch::Output;
 use crate::encode::{self, Label};
 use crate::error::Error;
 use crate::ledger::{Claim, Ledger, LogRange, backoff, wait_or};
+use crate::memory::Room;
 use crate::place::Place;
 use crate::state::{DataFile, Pending, State, Tail, TailRule};
 
 /// Files of a partition that are written at once. Each waits mostly for the store, and holds a row group.
 const FILES_AT_ONCE: usize = 8;
+
+/// Memory that one file takes while it is written, at most.
+const MOST_WRITTEN_BYTES: u64 = 24 * 1024 * 1024;
 
 /// Writes one partition's rows. At most one loader of a partition can commit: the one that claimed it last.
 #[derive(Debug)]
@@ -34,6 +39,7 @@ pub struct Loader {
     ledger: Ledger,
     rule: TailRule,
     patience: Duration,
+    room: Room,
 }
 
 /// Files that are durable, but belong to no state yet.
@@ -71,7 +77,8 @@ impl Loader {
         uploads: &[Upload],
     ) -> Result<Self, Error> {
         let ledger = Ledger::claim(&lake, &place, log, claim).await?;
-        let mut loader = Self { lake, place, ledger, rule, patience: claim.patience };
+        let room = Room::of(ByteSize(u64::MAX));
+        let mut loader = Self { lake, place, ledger, rule, patience: claim.patience, room };
         let pending = &loader.ledger.state().pending;
         for upload in uploads.iter().filter(|upload| loader.place.owns(&upload.path)) {
             if !pending.iter().any(|file| file.staged.upload == upload.id) {
@@ -88,6 +95,13 @@ impl Loader {
     pub fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self.ledger.set_patience(patience);
+        self
+    }
+
+    /// The same loader, but for the room that it shares with others for files that are being written.
+    #[must_use]
+    pub fn within(mut self, room: Room) -> Self {
+        self.room = room;
         self
     }
 
@@ -119,6 +133,7 @@ impl Loader {
 
     async fn stage_file(&self, after: &State, output: &Output, commit: &str) -> Result<Pending, Error> {
         let mut tail = after.open_tail(output.stream, output.date);
+        let _room = self.room.take(written_bytes(tail, output)).await;
         let mut backoff = backoff(self.patience);
         loop {
             match self.try_stage_file(tail, output, commit).await {
@@ -247,6 +262,13 @@ impl Loader {
             }
         }
     }
+}
+
+/// Bytes in memory while a file is written, about: a row group as rows and encoded, a part that fills up and one
+/// that is sent; less where there is less to write.
+fn written_bytes(tail: Option<&Tail>, output: &Output) -> u64 {
+    let content = output.rows.get_array_memory_size() as u64 + tail.map_or(0, |tail| tail.file.bytes);
+    (2 * content).min(MOST_WRITTEN_BYTES)
 }
 
 #[cfg(test)]

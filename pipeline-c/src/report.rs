@@ -146,8 +146,4 @@ fn observe(round: &Round) {
     let files: u64 = round.flushed.iter().map(|flush| flush.files).sum();
     metrics::counter!("tributary_files_written_total", "job" => "pipeline-c").increment(files);
     metrics::histogram!("tributary_flush_duration_seconds").record(round.watch.elapsed().as_secs_f64());
-    if let Some(freshness_ms) = round.freshness_ms {
-        #[allow(clippy::cast_precision_loss)] // a gauge is a float; milliseconds fit its 53 bits
-        metrics::gauge!("tributary_freshness_seconds").set(freshness_ms as f64 / 1_000.0);
-    }
 }

@@ -44,7 +44,12 @@ struct Sample {
 
 impl Tally {
     /// Counts one judged record of a partition.
-    pub fn count(&mut self, partition: PartitionId, record: &Record<'_>, judged: &Result<Event, Malformed>) {
+    pub fn count(
+        &mut self,
+        partition: PartitionId,
+        record: &Record<'_>,
+        judged: &Result<Event<'_>, Malformed>,
+    ) {
         self.records += 1;
         self.newest_ms = self.newest_ms.max(Some(record.timestamp_ms));
         match judged {

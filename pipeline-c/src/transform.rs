@@ -20,14 +20,14 @@ pub struct Record<'a> {
 
 /// A row of `events`, but for its ingestion timestamp.
 #[allow(clippy::struct_field_names)] // the contract's columns
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Event<'a> {
     /// Unique id, never blank.
-    pub event_id: String,
+    pub event_id: &'a str,
     /// Who acted.
     pub customer_id: i32,
     /// What happened, never blank.
-    pub event_type: String,
+    pub event_type: &'a str,
     /// The product acted on, never negative.
     pub product_id: Option<i32>,
     /// Microseconds since 1970.
@@ -108,7 +108,12 @@ pub fn framed<'a>(record: &Record<'a>) -> Result<(SchemaId, &'a [u8]), Malformed
 }
 
 /// Judges the body of a framed record.
-pub fn judge(id: SchemaId, body: &[u8], writer: &Writer, timestamp_ms: i64) -> Result<Event, Malformed> {
+pub fn judge<'a>(
+    id: SchemaId,
+    body: &'a [u8],
+    writer: &Writer,
+    timestamp_ms: i64,
+) -> Result<Event<'a>, Malformed> {
     let schema = match writer {
         Writer::Known(schema) => schema,
         Writer::Unusable(why) => {
@@ -130,7 +135,7 @@ pub fn judge(id: SchemaId, body: &[u8], writer: &Writer, timestamp_ms: i64) -> R
     if product_id != raw.product_id {
         warnings.product = Some("negative_product_id");
     }
-    let parsed = raw.event_timestamp.as_deref().map(timestamp::parse);
+    let parsed = raw.event_timestamp.map(timestamp::parse);
     let event_timestamp = parsed.flatten().unwrap_or_else(|| {
         let absent = parsed.is_none();
         warnings.timestamp = Some(if absent { "missing_event_timestamp" } else { "invalid_event_timestamp" });
@@ -139,10 +144,10 @@ pub fn judge(id: SchemaId, body: &[u8], writer: &Writer, timestamp_ms: i64) -> R
     Ok(Event { event_id, customer_id: raw.customer_id, event_type, product_id, event_timestamp, warnings })
 }
 
-fn present(text: Option<String>) -> Result<String, &'static str> {
+fn present(text: Option<&str>) -> Result<&str, &'static str> {
     match text {
         None => Err("null or absent"),
-        Some(text) if text.is_empty() => Err("empty"),
+        Some("") => Err("empty"),
         Some(text) if text.trim().is_empty() => Err("blank"),
         Some(text) => Ok(text),
     }
@@ -179,7 +184,7 @@ mod tests {
         apache_avro::to_avro_datum(&schema, record).unwrap()
     }
 
-    fn judged(body: &[u8]) -> Result<Event, Malformed> {
+    fn judged(body: &[u8]) -> Result<Event<'_>, Malformed> {
         judge(SchemaId(3), body, &Writer::Known(WriterSchema::parse(NULLABLE).unwrap()), 1_000)
     }
 
@@ -224,13 +229,15 @@ mod tests {
             (None, 1_000_000, Some("missing_event_timestamp")),
         ];
         for (text, micros, warning) in cases {
-            let event = judged(&body(Some("e"), Some("LIKE"), Some(4), text)).unwrap();
+            let body = body(Some("e"), Some("LIKE"), Some(4), text);
+            let event = judged(&body).unwrap();
             assert_eq!((event.event_timestamp, event.warnings.timestamp), (micros, warning), "{text:?}");
         }
         for (given, kept, warning) in
             [(Some(0), Some(0), None), (Some(-1), None, Some("negative_product_id")), (None, None, None)]
         {
-            let event = judged(&body(Some("e"), Some("LIKE"), given, Some("1970-01-01T00:00:02"))).unwrap();
+            let body = body(Some("e"), Some("LIKE"), given, Some("1970-01-01T00:00:02"));
+            let event = judged(&body).unwrap();
             assert_eq!((event.product_id, event.warnings.product), (kept, warning), "{given:?}");
         }
     }

@@ -14,6 +14,7 @@ use crate::config::{Config, GateArgs};
 use crate::error::Error;
 use crate::ledger::{Claim, LogRange};
 use crate::load::{Loader, unfinished_uploads};
+use crate::memory::Room;
 use crate::place::{PartitionId, Place};
 use crate::schemas::Schemas;
 use crate::state::TailRule;
@@ -43,6 +44,8 @@ pub struct Shared {
     pub owner: String,
     /// How long the lake may be away in the middle of a flush.
     pub patience: Duration,
+    /// Room for files that are being written.
+    pub room: Room,
     /// Runs the asynchronous parts.
     pub runtime: Handle,
 }
@@ -101,7 +104,8 @@ impl Feed {
     /// Sends what has been taken along.
     pub fn hand_over(&mut self) {
         if !self.chunk.is_empty() {
-            let chunk = std::mem::take(&mut self.chunk);
+            let next = if self.chunk.is_full() { Chunk::roomy() } else { Chunk::default() };
+            let chunk = std::mem::replace(&mut self.chunk, next);
             self.worker
                 .progress
                 .backlog_bytes
@@ -177,7 +181,7 @@ impl Assignment {
             let place = self.place(*partition);
             let loader = Loader::claim(lake.clone(), place.clone(), *log, claim, rule, &uploads).await?;
             tracing::info!(%place, next_offset = loader.next_offset(), log_end = log.end, "assigned");
-            Ok(loader.with_patience(self.shared.patience))
+            Ok(loader.with_patience(self.shared.patience).within(self.shared.room.clone()))
         }))
         .await
     }

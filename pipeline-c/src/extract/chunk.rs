@@ -23,6 +23,12 @@ struct Entry {
 }
 
 impl Chunk {
+    /// Empty, with room for a full one.
+    #[must_use]
+    pub fn roomy() -> Self {
+        Self { bytes: Vec::with_capacity(FULL_BYTES), entries: Vec::with_capacity(FULL_RECORDS) }
+    }
+
     /// Adds a copy of a record.
     pub fn push(&mut self, record: &Record<'_>) {
         let start = self.bytes.len();

@@ -18,6 +18,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::Assignment;
 use crate::error::Error;
 use crate::ledger::LogRange;
+use crate::memory::Budget;
 use crate::place::PartitionId;
 
 /// How long a broker may take to answer when a run starts.
@@ -41,8 +42,6 @@ const DEFAULTS: &[(&str, &str)] = &[
     // Partitions that are added are found after this.
     ("topic.metadata.refresh.interval.ms", "30000"),
     ("statistics.interval.ms", "5000"),
-    // Read ahead, beside `--max-memory`; fetches as large as that.
-    ("queued.max.messages.kbytes", "16384"),
     ("fetch.queue.backoff.ms", "10"),
     ("socket.nagle.disable", "true"),
 ];
@@ -64,7 +63,10 @@ pub struct GroupContext {
 /// Connects, makes sure that the topic exists, notes where a single run ends, and joins the group.
 pub fn connect(assignment: &Arc<Assignment>) -> Result<EventConsumer, Error> {
     let (config, topic) = (&assignment.shared.config, Arc::clone(&assignment.shared.topic));
-    let mut settings = client_config(&config.kafka, DEFAULTS);
+    let ahead = Budget::of(config.flush.max_memory).ahead_settings();
+    let ahead = ahead.iter().map(|(key, value)| (*key, value.as_str()));
+    let defaults: Vec<_> = DEFAULTS.iter().copied().chain(ahead).collect();
+    let mut settings = client_config(&config.kafka, &defaults);
     settings.set("group.id", &config.group);
     for (key, value) in FIXED {
         settings.set(*key, *value);

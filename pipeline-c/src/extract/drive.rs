@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::run::{Shutdown, Stopwatch};
-use rdkafka::TopicPartitionList;
-use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use tokio::sync::mpsc;
@@ -27,9 +25,6 @@ const POLL_BYTES: usize = 2 * 1024 * 1024;
 
 /// What a record takes besides its key and value, about.
 const RECORD_BYTES: usize = 64;
-
-/// Longest time without polling while workers judge what they have.
-const CATCH_UP: Duration = Duration::from_millis(100);
 
 /// After a signal: time to make visible what is there. The program has 10 s in all.
 const STOP_WITHIN: Duration = Duration::from_secs(7);
@@ -56,9 +51,12 @@ pub(super) struct Drive<'a> {
     since_start: Stopwatch,
     pub(super) since_stop: Option<Stopwatch>,
     pub(super) last_round_begun: bool,
+    /// Kafka's timestamp of the newest record that is visible.
+    pub(super) newest_visible_ms: Option<i64>,
     /// Something was published since the state objects last said that nothing is pending.
     pub(super) unsettled: bool,
-    paused: bool,
+    /// Consumption pauses since this many rebalances.
+    pub(super) paused: Option<u64>,
 }
 
 /// Consumes until a single run is complete or a signal comes. Each batch that became visible goes to `rounds`.
@@ -81,8 +79,9 @@ pub fn drive(
         since_start: Stopwatch::start(),
         since_stop: None,
         last_round_begun: false,
+        newest_visible_ms: None,
         unsettled: true,
-        paused: false,
+        paused: None,
     };
     let ended = drive.run();
     let patience = if ended.is_ok() { drive.time_left() } else { Duration::ZERO };
@@ -100,6 +99,7 @@ impl Drive<'_> {
             }
             self.check_failures()?;
             self.bound_memory()?;
+            self.gauge();
             self.finish_round()?;
             if self.shutdown.requested() && self.since_stop.is_none() {
                 self.since_stop = Some(Stopwatch::start());
@@ -173,16 +173,6 @@ impl Drive<'_> {
         Ok(())
     }
 
-    /// Reading is faster than judging: what is not judged yet may not take the rows' room. A short wait keeps what
-    /// librdkafka has read ahead, pausing would throw it away.
-    fn let_workers_catch_up(&self) {
-        let limit = self.assignment.shared.config.flush.max_memory.0 / 8;
-        let watch = Stopwatch::start();
-        while self.load().backlog_bytes > limit && watch.elapsed() < CATCH_UP {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-
     /// librdkafka goes on by itself after most errors.
     fn judge_error(&self, error: KafkaError) -> Result<(), Error> {
         let topic = &self.assignment.shared.topic;
@@ -240,37 +230,6 @@ impl Drive<'_> {
         }
     }
 
-    fn bound_memory(&mut self) -> Result<(), Error> {
-        let limit = self.assignment.shared.config.flush.max_memory.0;
-        let load = self.load();
-        let bytes = load.backlog_bytes + load.buffered_bytes;
-        #[allow(clippy::cast_precision_loss)] // a gauge is a float; bytes in memory are far below 2^53
-        metrics::gauge!("tributary_buffered_bytes").set(bytes as f64);
-        if self.paused != (bytes >= if self.paused { limit / 2 } else { limit }) {
-            let partitions: Vec<_> = self.assignment.lock().feeds.keys().copied().collect();
-            if self.paused {
-                self.consumer.resume(&self.list(&partitions)).map_err(Error::kafka("resume consumption"))?;
-            } else {
-                self.pause(&partitions)?;
-            }
-            self.paused = !self.paused;
-            tracing::debug!(bytes, limit, paused = self.paused, "memory");
-        }
-        Ok(())
-    }
-
-    fn pause(&self, partitions: &[PartitionId]) -> Result<(), Error> {
-        self.consumer.pause(&self.list(partitions)).map_err(Error::kafka("pause consumption"))
-    }
-
-    fn list(&self, partitions: &[PartitionId]) -> TopicPartitionList {
-        let mut list = TopicPartitionList::new();
-        for partition in partitions {
-            list.add_partition(&self.assignment.shared.topic, partition.0);
-        }
-        list
-    }
-
     /// Whether a single run has read and written what there was when it started.
     fn complete(&self) -> Result<bool, Error> {
         if self.interval.is_some() {
@@ -297,7 +256,7 @@ impl Drive<'_> {
         }
         let limit = self.assignment.shared.config.gates.outage_limit;
         // While records wait to be decoded it is not Kafka that is waited for, and the worker tells what is.
-        let waiting_for_kafka = !self.paused && self.load().backlog_bytes == 0;
+        let waiting_for_kafka = self.paused.is_none() && self.load().backlog_bytes == 0;
         if waiting_for_kafka && self.since_record.elapsed() > limit {
             return Err(Error::Stalled { waited: limit });
         }

@@ -4,6 +4,7 @@ mod assignment;
 mod chunk;
 mod consumer;
 mod drive;
+mod pace;
 mod rounds;
 
 pub use assignment::{Assignment, Shared};

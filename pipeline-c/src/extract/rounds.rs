@@ -23,6 +23,13 @@ pub(super) struct Load {
     most_rows: u64,
 }
 
+impl Load {
+    /// Bytes in memory.
+    pub(super) fn bytes(&self) -> u64 {
+        self.backlog_bytes + self.buffered_bytes
+    }
+}
+
 impl Drive<'_> {
     /// What all workers hold.
     pub(super) fn load(&self) -> Load {
@@ -56,7 +63,7 @@ impl Drive<'_> {
         self.interval.is_some_and(|interval| self.since_round.elapsed() >= interval)
             || load.most_buffered_bytes >= flush.flush_bytes.0
             || load.most_rows >= flush.flush_rows
-            || load.buffered_bytes >= flush.max_memory.0 / 4 * 3
+            || load.buffered_bytes >= self.rows_limit() / 2
             || self.drained()
     }
 
@@ -91,6 +98,7 @@ impl Drive<'_> {
         let round = self.assignment.shared.runtime.block_on(running);
         let round = round.map_err(|_| Error::Ended("a batch".to_owned()))??;
         self.since_record = Stopwatch::start();
+        self.newest_visible_ms = self.newest_visible_ms.max(round.tally.newest_ms);
         let mut offsets = TopicPartitionList::new();
         for flush in round.flushed.iter().filter(|flush| flush.files > 0) {
             let (topic, offset) = (&self.assignment.shared.topic, Offset::Offset(flush.next_offset));

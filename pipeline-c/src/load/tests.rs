@@ -35,16 +35,16 @@ fn at(second: i64) -> DateTime<Utc> {
 fn batch(offsets: std::ops::Range<i64>) -> Batch {
     let mut batch = Batch::starting_at(PartitionId(0), offsets.start);
     for offset in offsets {
-        let key = format!("k{offset}");
+        let (key, event_id) = (format!("k{offset}"), format!("e{offset}"));
         let record =
             Record { offset, timestamp_ms: offset, key: Some(key.as_bytes()), value: Some(b"value") };
         let judged = if offset % 10 == 0 {
             Err(Malformed { reason: Reason::Undecodable, detail: "cut off".into() })
         } else {
             Ok(Event {
-                event_id: format!("e{offset}"),
+                event_id: &event_id,
                 customer_id: i32::try_from(offset * 7_919 % 101).unwrap(),
-                event_type: "LIKE".into(),
+                event_type: "LIKE",
                 product_id: (offset % 4 == 0).then_some(5),
                 event_timestamp: at(offset % DAYS * 86_400).timestamp_micros(),
                 warnings: Warnings::default(),
