@@ -1,6 +1,5 @@
 //! The first look at an increment: which rows are accepted, which are not, which were mended.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashSet};
 
 use roaring::RoaringTreemap;
@@ -30,8 +29,6 @@ pub struct Examined {
     pub corrected: HashSet<QuarantinedKey>,
     /// Ids of accepted rows that the recomputation has not met yet.
     awaited: RoaringTreemap,
-    /// What only the recomputation rejected.
-    rejected_late: Vec<TxnId>,
     /// The rows without a key, if any.
     pub without_key: Option<QuarantineEntry>,
 }
@@ -170,11 +167,8 @@ impl Examined {
     /// The recomputation has met a row, and judged it once more.
     pub fn met(&mut self, row: &Transaction, reasons: Reasons) {
         self.awaited.remove(row.txn_id.0);
-        if !reasons.is_empty()
-            && let Entry::Vacant(entry) = self.rejected.entry(row.txn_id)
-        {
-            entry.insert(QuarantineEntry::transaction(row, reasons));
-            self.rejected_late.push(row.txn_id);
+        if !reasons.is_empty() {
+            self.rejected.entry(row.txn_id).or_insert_with(|| QuarantineEntry::transaction(row, reasons));
         }
     }
 
@@ -196,11 +190,6 @@ impl Examined {
     /// All entries for the quarantine.
     pub fn entries(&self) -> impl Iterator<Item = &QuarantineEntry> {
         self.rejected.values().chain(&self.without_key)
-    }
-
-    /// The entries that only the recomputation added.
-    pub fn late_entries(&self) -> impl Iterator<Item = &QuarantineEntry> {
-        self.rejected_late.iter().filter_map(|id| self.rejected.get(id))
     }
 
     /// All entries, for keeping.

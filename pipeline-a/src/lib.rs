@@ -36,12 +36,12 @@ async fn step(config: &Config, batch: Batch<'_>) -> Result<Outcome, Error> {
     }
 
     let loader = load::Loader { batch: &batch, increment: &increment, settings: &config.write };
-    loader.quarantine(&result).await?;
-    failpoint("quarantined");
     if result.writes_profiles() {
         let profiles = Profiles::open(&config.profiles.profiles).await?;
         loader.write(&profiles, &mut result).await?;
     }
+    loader.quarantine(&result).await?;
+    failpoint("quarantined");
     Ok(Outcome::Committed(loader.commit(&result, &gaps).await?))
 }
 

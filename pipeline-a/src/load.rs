@@ -1,4 +1,4 @@
-//! The only place that writes: quarantine, profiles, read-back, and last the offset.
+//! The only place that writes: profiles, read-back, quarantine, and last the offset.
 
 use std::collections::HashSet;
 
@@ -29,7 +29,8 @@ pub struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    /// Puts what was not accepted into quarantine, before the offset passes it.
+    /// Puts what was not accepted into quarantine: after the profiles, since a key that stands there counts as taken
+    /// out of them, and before the offset passes it.
     pub async fn quarantine(&self, result: &Profiled) -> Result<(), SourceError> {
         self.batch.quarantine(self.increment, result.entries.iter()).await
     }
@@ -49,6 +50,8 @@ impl Loader<'_> {
         let in_flight = usize::try_from(in_flight).unwrap_or(usize::MAX);
         profiles.put(&result.profiles, fence, in_flight).await?;
         failpoint("written");
+        // A run that was overtaken finds the other's profiles: no fault of the store.
+        self.batch.source.check_lease(self.batch.lease).await?;
         profiles.delete(&result.gone, fence).await?;
         failpoint("removed");
         profiles.read_back(self.to_read_back(&result.profiles)).await?;

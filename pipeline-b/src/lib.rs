@@ -38,8 +38,6 @@ async fn step(config: &Config, batch: Batch<'_>) -> Result<Outcome, Error> {
     }
 
     let mut loader = load::Loader::new(&batch, &increment);
-    loader.quarantine(&extracted).await?;
-    failpoint("quarantined");
     if extracted.affects_dates() || asked {
         let lake = Lake::open(&config.lake.lake).await?;
         loader.look_at(&lake, &extracted).await?;
@@ -49,8 +47,9 @@ async fn step(config: &Config, batch: Batch<'_>) -> Result<Outcome, Error> {
             loader.replace(&lake, window).await?;
         }
         extracted.examined.all_met().map_err(BatchError::from)?;
-        loader.quarantine_late(&extracted).await?;
     }
+    loader.quarantine(&extracted).await?;
+    failpoint("quarantined");
     Ok(Outcome::Committed(loader.commit(&extracted, &gaps).await?))
 }
 

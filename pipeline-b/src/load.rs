@@ -1,4 +1,4 @@
-//! The only place that writes: quarantine, a file a date, read-back, and last the offset.
+//! The only place that writes: a file a date, read-back, quarantine, and last the offset.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -49,14 +49,10 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Puts what was not accepted into quarantine, before the offset passes it.
+    /// Puts what was not accepted into quarantine: after the files, since a key that stands there counts as taken out
+    /// of them, and before the offset passes it.
     pub async fn quarantine(&self, extracted: &Extracted) -> Result<(), SourceError> {
         self.batch.quarantine(self.increment, extracted.examined.entries()).await
-    }
-
-    /// Puts in what only the recomputation found to reject.
-    pub async fn quarantine_late(&self, extracted: &Extracted) -> Result<(), SourceError> {
-        self.batch.quarantine(self.increment, extracted.examined.late_entries()).await
     }
 
     /// Notes which files stand, and ends uploads that an earlier run has left.
@@ -82,8 +78,13 @@ impl<'a> Loader<'a> {
         let this = &*self;
         let dates =
             futures::stream::iter(window.into_iter().map(|(date, day)| this.replace_date(lake, date, day)));
-        let done: Vec<(u64, Decimal)> = dates.buffer_unordered(DATES_AT_ONCE).try_collect().await?;
-        for (rows, amount) in done {
+        let done: Result<Vec<(u64, Decimal)>, Error> =
+            dates.buffer_unordered(DATES_AT_ONCE).try_collect().await;
+        if done.is_err() {
+            // A run that was overtaken finds the other's files: no fault of the lake.
+            self.batch.source.check_lease(self.batch.lease).await?;
+        }
+        for (rows, amount) in done? {
             self.written += rows;
             self.amount += amount;
         }

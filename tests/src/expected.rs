@@ -144,7 +144,7 @@ pub async fn rejected_transactions(shop: &Shop, amounts: Amounts) -> Quarantine 
     let rejected = query(
         shop,
         amounts,
-        "SELECT 'transaction', txn_id, GROUP_CONCAT(reasons) FROM judged WHERE reasons <> '' GROUP BY txn_id
+        "SELECT 'transaction', CAST(txn_id AS SIGNED), GROUP_CONCAT(reasons) FROM judged WHERE reasons <> '' GROUP BY txn_id
          UNION ALL
          SELECT 'transaction', NULL, 'null_id' FROM transactions WHERE txn_id IS NULL GROUP BY txn_id",
     );

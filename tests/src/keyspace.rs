@@ -24,12 +24,21 @@ type Row =
 impl Keyspace {
     /// A keyspace without tables.
     pub async fn empty() -> Self {
+        Self::replicated("{'class': 'SimpleStrategy', 'replication_factor': 1}").await
+    }
+
+    /// A keyspace without tables, replicated as a CQL map says.
+    pub async fn replicated(replication: &str) -> Self {
         let (name, session) = (unique_name(), connect().await);
-        let create = format!(
-            "CREATE KEYSPACE {name} WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': 1}}"
-        );
+        let create = format!("CREATE KEYSPACE {name} WITH replication = {replication}");
         session.query_unpaged(create, ()).await.unwrap();
         Self { url: format!("cassandra://{}/{name}", services::cassandra()), name, session }
+    }
+
+    /// Its address where Cassandra is behind a proxy at `host:port`.
+    #[must_use]
+    pub fn at(&self, address: &str) -> String {
+        format!("cassandra://{address}/{}", self.name)
     }
 
     /// Every profile, with the time it was written.

@@ -32,6 +32,21 @@ impl Lake {
         objects.into_iter().map(|(key, version)| (key[self.prefix.len() + 1..].to_owned(), version)).collect()
     }
 
+    /// Starts a multipart upload of an object, sends a part and never completes it.
+    pub async fn abandon_upload(&self, path: &str) {
+        let (bucket, key) = (services::bucket(), format!("{}/{path}", self.prefix));
+        let upload = self.client.create_multipart_upload().bucket(&bucket).key(&key).send().await.unwrap();
+        let part = self.client.upload_part().bucket(&bucket).key(&key).part_number(1);
+        let part = part.set_upload_id(upload.upload_id).body(b"half an object".to_vec().into());
+        part.send().await.unwrap();
+    }
+
+    /// Paths below the lake of multipart uploads that are not completed.
+    pub async fn uploads(&self) -> Vec<String> {
+        let uploads = open_uploads(&self.client, &self.prefix).await;
+        uploads.into_iter().map(|(key, _)| key[self.prefix.len() + 1..].to_owned()).collect()
+    }
+
     /// A copy of all objects in a folder.
     pub async fn download(&self) -> TempDir {
         let folder = TempDir::new().unwrap();
@@ -63,6 +78,10 @@ impl Drop for Lake {
             for key in list(&client, &prefix).await.into_keys() {
                 client.delete_object().bucket(services::bucket()).key(key).send().await.unwrap();
             }
+            for (key, upload) in open_uploads(&client, &prefix).await {
+                let abort = client.abort_multipart_upload().bucket(services::bucket()).key(key);
+                abort.upload_id(upload).send().await.unwrap();
+            }
         });
     }
 }
@@ -78,6 +97,19 @@ async fn list(client: &Client, prefix: &str) -> BTreeMap<String, String> {
         }
     }
     found
+}
+
+/// Key and id of each.
+async fn open_uploads(client: &Client, prefix: &str) -> Vec<(String, String)> {
+    let listed =
+        client.list_multipart_uploads().bucket(services::bucket()).prefix(format!("{prefix}/")).send().await;
+    let listed = listed.unwrap();
+    assert_ne!(listed.is_truncated(), Some(true), "a test has few uploads");
+    listed
+        .uploads()
+        .iter()
+        .map(|u| (u.key().unwrap().to_owned(), u.upload_id().unwrap().to_owned()))
+        .collect()
 }
 
 async fn client() -> Client {

@@ -195,7 +195,12 @@ impl Running {
 
     /// Waits for its end.
     pub async fn wait(self) -> Finished {
-        self.ended_within(TIMEOUT, "starting").await
+        self.wait_for(TIMEOUT).await
+    }
+
+    /// Waits for an end that may take so long.
+    pub async fn wait_for(self, limit: Duration) -> Finished {
+        self.ended_within(limit, "going on").await
     }
 
     /// Lets it go on and waits for its end.

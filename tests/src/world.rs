@@ -1,5 +1,7 @@
 //! A shop with a keyspace and a lake: both pipelines on the real services.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::compare::assert_same;
@@ -44,7 +46,8 @@ impl World {
     /// Pipeline A, which takes every row that it is given.
     #[must_use]
     pub fn pipeline_a(&self) -> Program {
-        lenient(Program::pipeline_a(&self.shop.url, &self.keyspace.url))
+        // Few at a time, so that there is a middle.
+        lenient(Program::pipeline_a(&self.shop.url, &self.keyspace.url)).args(["--write-parallelism", "8"])
     }
 
     /// Pipeline B, which takes every row that it is given.
@@ -99,7 +102,7 @@ impl World {
     }
 
     /// What changes when a pipeline writes: key → when, or which content.
-    async fn written(&self, letter: char) -> std::collections::BTreeMap<String, String> {
+    pub async fn written(&self, letter: char) -> BTreeMap<String, String> {
         if letter == 'A' {
             let rows = self.keyspace.written().await;
             rows.into_iter().map(|(id, (_, at))| (id.to_string(), at.to_string())).collect()

@@ -2,52 +2,38 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-use tests::compare::assert_same;
-use tests::duckdb::Summaries;
-use tests::expected::{self, Amounts};
-use tests::keyspace::Keyspace;
-use tests::lake::Lake;
-use tests::program::Program;
-use tests::shop::{Shop, Sizes, until};
+use tests::shop::until;
+use tests::world::World;
 
 const INSERT: &str = "INSERT INTO transactions (customer_id, product_id, qty, amount, txn_timestamp) \
                       VALUES (1, 1, 1, 10.00, '2024-03-01 12:00:00')";
 
-struct World {
-    shop: Shop,
-    keyspace: Keyspace,
-    lake: Lake,
+/// Both pipelines have seen everything.
+async fn settled() -> World {
+    let world = World::seeded().await;
+    world.run().await;
+    world
 }
 
-impl World {
-    /// Both pipelines have seen everything.
-    async fn settled() -> Self {
-        let (shop, keyspace, lake) =
-            (Shop::seeded(&Sizes::SMALL).await, Keyspace::empty().await, Lake::empty().await);
-        let world = Self { shop, keyspace, lake };
-        world.run().await;
-        world
-    }
+async fn assert_as_expected(world: &World) {
+    world.assert_as_expected('A').await;
+    world.assert_as_expected('B').await;
+}
 
-    /// The reports of both pipelines.
-    async fn run(&self) -> [Value; 2] {
-        [
-            Program::pipeline_a(&self.shop.url, &self.keyspace.url).report().await,
-            Program::pipeline_b(&self.shop.url, &self.lake.url).report().await,
-        ]
-    }
-
-    async fn assert_as_expected(&self) {
-        assert_same(&self.keyspace.profiles().await, &expected::profiles(&self.shop).await);
-        let found = Summaries::read(self.lake.download().await.path()).await;
-        assert_same(&found.rows, &expected::summaries(&self.shop, Amounts::Warned).await);
+/// Asserts what both pipelines report of a run.
+async fn assert_run(world: &World, status: &str, open_gaps: u64) {
+    for report in world.run().await {
+        assert_eq!(
+            (report["status"].as_str(), report["open_gaps"].as_u64()),
+            (Some(status), Some(open_gaps)),
+            "{report}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_row_that_commits_after_a_higher_id_was_seen_is_not_lost() {
-    let world = World::settled().await;
+    let world = settled().await;
     let mut late = world.shop.db.begin().await.unwrap();
     sqlx::query(INSERT).execute(&mut *late).await.unwrap();
     world.shop.run(&INSERT.replace("(1, 1,", "(2, 1,")).await;
@@ -59,24 +45,12 @@ async fn a_row_that_commits_after_a_higher_id_was_seen_is_not_lost() {
             "{report}"
         );
     }
-    world.assert_as_expected().await;
-    for report in world.run().await {
-        assert_eq!(
-            (report["status"].as_str(), report["open_gaps"].as_u64()),
-            (Some("idle"), Some(1)),
-            "{report}"
-        );
-    }
+    assert_as_expected(&world).await;
+    assert_run(&world, "idle", 1).await;
 
     late.commit().await.unwrap();
-    for report in world.run().await {
-        assert_eq!(
-            (report["status"].as_str(), report["open_gaps"].as_u64()),
-            (Some("ok"), Some(0)),
-            "{report}"
-        );
-    }
-    world.assert_as_expected().await;
+    assert_run(&world, "ok", 0).await;
+    assert_as_expected(&world).await;
     assert_eq!(world.shop.number("SELECT COUNT(*) FROM etl_gaps").await, 0);
     for report in world.run().await {
         assert_eq!(report["status"], "idle", "{report}");
@@ -85,7 +59,7 @@ async fn a_row_that_commits_after_a_higher_id_was_seen_is_not_lost() {
 
 #[tokio::test]
 async fn an_id_that_was_rolled_back_is_given_up_once_nobody_can_fill_it() {
-    let world = World::settled().await;
+    let world = settled().await;
     let mut never = world.shop.db.begin().await.unwrap();
     sqlx::query(INSERT).execute(&mut *never).await.unwrap();
     world.shop.run(INSERT).await;
@@ -101,14 +75,14 @@ async fn an_id_that_was_rolled_back_is_given_up_once_nobody_can_fill_it() {
     for report in world.run().await {
         assert_eq!(report["status"], "idle", "{report}");
     }
-    world.assert_as_expected().await;
+    assert_as_expected(&world).await;
 }
 
 /// `InnoDB` answers from its last view of the running transactions until nobody has asked for 100 ms; somebody who
 /// asks more often (a monitor, many jobs on one server) keeps it from ever seeing a new one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stale_view_of_the_running_transactions_loses_no_row() {
-    let world = World::settled().await;
+    let world = settled().await;
     let db = world.shop.db.clone();
     let monitor = tokio::spawn(async move {
         loop {
@@ -130,5 +104,103 @@ async fn a_stale_view_of_the_running_transactions_loses_no_row() {
     late.commit().await.unwrap();
     monitor.abort();
     world.run().await;
-    world.assert_as_expected().await;
+    assert_as_expected(&world).await;
+}
+
+#[tokio::test]
+async fn a_slow_insert_of_several_rows_is_not_lost() {
+    let world = settled().await;
+    // Its statement takes all its ids at the first row, and waits at the second until somebody lets it go on.
+    let lock = tests::unique_name();
+    let mut holder = world.shop.db.acquire().await.unwrap();
+    let take = format!("DO GET_LOCK('{lock}', 0)");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(take)).execute(&mut *holder).await.unwrap();
+    let db = world.shop.db.clone();
+    let row = |qty: &str| format!("(1, 1, {qty}, 10.00, '2024-03-01 12:00:00')");
+    let rows = [row("1"), row(&format!("GET_LOCK('{lock}', 60)")), row("3"), row("0")].join(", ");
+    let insert = format!(
+        "INSERT INTO transactions (customer_id, product_id, qty, amount, txn_timestamp) VALUES {rows}"
+    );
+    let slow = tokio::spawn(async move { sqlx::raw_sql(sqlx::AssertSqlSafe(insert)).execute(&db).await });
+    let waiting = "SELECT COUNT(*) FROM information_schema.processlist WHERE state = 'User lock' AND info LIKE '%INSERT%'";
+    until(
+        async || world.shop.number(&format!("{waiting} AND db = DATABASE()")).await > 0,
+        "it does not wait",
+    )
+    .await;
+
+    world.shop.run(INSERT).await;
+    assert_run(&world, "ok", 1).await;
+    assert_as_expected(&world).await;
+    assert_run(&world, "idle", 1).await;
+    drop(holder.close().await);
+    slow.await.unwrap().unwrap();
+    assert_run(&world, "ok", 0).await;
+    for letter in ['A', 'B'] {
+        world.assert_settles(letter).await;
+    }
+}
+
+#[tokio::test]
+async fn rows_that_commit_late_into_a_gap_of_a_million_ids_are_found_and_the_rest_is_given_up() {
+    let world = settled().await;
+    let mut late = world.shop.db.begin().await.unwrap();
+    let rows: Vec<String> = (0..2_000)
+        .map(|row| {
+            format!(
+                "({}, {}, 1, 1, 2.50, '2024-03-0{} 12:00:00')",
+                601 + 500 * row,
+                1 + row % 40,
+                1 + row % 9
+            )
+        })
+        .collect();
+    let insert = format!("INSERT INTO transactions VALUES {}", rows.join(", "));
+    sqlx::raw_sql(sqlx::AssertSqlSafe(insert)).execute(&mut *late).await.unwrap();
+    world.shop.run("INSERT INTO transactions VALUES (1000601, 1, 1, 1, 10.00, '2024-03-01 12:00:00')").await;
+    for report in world.run().await {
+        assert_eq!(
+            (report["open_gaps"].as_u64(), report["open_gap_ids"].as_u64()),
+            (Some(1), Some(1_000_000))
+        );
+    }
+    assert_eq!(world.shop.number("SELECT COUNT(*) FROM etl_gaps").await, 2, "one range for each pipeline");
+    assert_as_expected(&world).await;
+
+    late.commit().await.unwrap();
+    world.run().await;
+    assert_as_expected(&world).await;
+    let settled = async || world.run().await.iter().all(|report| report["open_gaps"] == 0);
+    until(settled, "the rest of the gap stays open").await;
+    assert_run(&world, "idle", 0).await;
+    assert_as_expected(&world).await;
+}
+
+#[tokio::test]
+async fn a_million_rows_that_commit_late_into_one_gap_are_all_found() {
+    if std::env::var_os("TEST_LONG").is_none() {
+        return;
+    }
+    let world = settled().await;
+    let mut late = world.shop.db.begin().await.unwrap();
+    let digits = "SELECT 0 AS n UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 \
+                  UNION SELECT 7 UNION SELECT 8 UNION SELECT 9";
+    let insert = format!(
+        "INSERT INTO transactions (customer_id, product_id, qty, amount, txn_timestamp) \
+         WITH d AS ({digits}) SELECT 1 + a.n * 4 + b.n % 4, 1 + c.n, 1 + d.n, 0.5 + e.n, '2024-03-01' + INTERVAL f.n DAY \
+         FROM d a, d b, d c, d d, d e, d f"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(insert)).execute(&mut *late).await.unwrap();
+    world.shop.run(INSERT).await;
+    for report in world.run().await {
+        assert_eq!(report["open_gaps"], 1, "{report}");
+        assert!(report["open_gap_ids"].as_u64() >= Some(1_000_000), "{report}");
+    }
+    late.commit().await.unwrap();
+    for report in world.run().await {
+        assert!(report["read"].as_u64() >= Some(1_000_000), "{report}");
+    }
+    for letter in ['A', 'B'] {
+        world.assert_settles(letter).await;
+    }
 }

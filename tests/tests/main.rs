@@ -4,13 +4,19 @@
 
 mod api;
 mod api_errors;
+mod big_ids;
+mod cassandra_faults;
 mod demo;
 mod events;
 mod help;
 mod kills;
+mod kills_at_each_step;
 mod late_commits;
+mod lost_offsets;
+mod mysql_faults;
 mod one_run_at_a_time;
 mod outages;
+mod paused_runs;
 mod profiles;
 mod recompute;
 mod records;

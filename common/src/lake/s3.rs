@@ -213,10 +213,12 @@ impl S3 {
             Ok(put) => return Ok(Version(put.e_tag.unwrap_or_default())),
             Err(error) => error,
         };
-        match self.standing(path, commit).await? {
-            Some(version) => Ok(version),
-            None if lost_race(&error, expect) => Err(LakeError::Conflict(path.to_owned())),
-            None => Err(fault(self.shown("write", path), &error)),
+        let lost_race = lost_race(&error, expect);
+        match self.standing(path, commit).await {
+            Ok(Some(version)) => Ok(version),
+            Ok(None) if lost_race => Err(LakeError::Conflict(path.to_owned())),
+            Err(unknown) if lost_race => Err(unknown),
+            _ => Err(fault(self.shown("write", path), &error)),
         }
     }
 

@@ -1,13 +1,23 @@
 //! What an error of the cluster means: whether to try again, and whether to ask for less.
 
-use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
+use scylla::errors::{DbError, ExecutionError, PrepareError, RequestAttemptError};
 
 /// Everything but a statement that can never work: timeouts, unavailable replicas, overload, lost connections.
 pub(super) fn retryable(error: &ExecutionError) -> bool {
     match error {
-        ExecutionError::BadQuery(_)
-        | ExecutionError::LastAttemptError(RequestAttemptError::SerializationError(_)) => false,
-        ExecutionError::LastAttemptError(RequestAttemptError::DbError(error, _)) => !matches!(
+        ExecutionError::BadQuery(_) => false,
+        ExecutionError::LastAttemptError(attempt)
+        | ExecutionError::PrepareError(PrepareError::AllAttemptsFailed { first_attempt: attempt }) => {
+            may_pass(attempt)
+        }
+        _ => true,
+    }
+}
+
+fn may_pass(error: &RequestAttemptError) -> bool {
+    match error {
+        RequestAttemptError::SerializationError(_) => false,
+        RequestAttemptError::DbError(error, _) => !matches!(
             error,
             DbError::SyntaxError | DbError::Invalid | DbError::Unauthorized | DbError::AuthenticationError
         ),
@@ -47,6 +57,10 @@ mod tests {
     fn what_may_pass_is_tried_again_and_what_means_too_much_slows_down() {
         let answer =
             |error| ExecutionError::LastAttemptError(RequestAttemptError::DbError(error, String::new()));
+        let prepared = |error| {
+            let first_attempt = RequestAttemptError::DbError(error, String::new());
+            ExecutionError::PrepareError(PrepareError::AllAttemptsFailed { first_attempt })
+        };
         let (consistency, received, required) = (Consistency::LocalQuorum, 1, 2);
         let write_timeout =
             DbError::WriteTimeout { consistency, received, required, write_type: WriteType::Simple };
@@ -60,6 +74,8 @@ mod tests {
             (answer(unavailable), true, false),
             (answer(DbError::IsBootstrapping), true, false),
             (ExecutionError::EmptyPlan, true, false),
+            (prepared(DbError::IsBootstrapping), true, false),
+            (prepared(DbError::SyntaxError), false, false),
             (answer(DbError::Invalid), false, false),
             (answer(DbError::SyntaxError), false, false),
             (answer(DbError::Unauthorized), false, false),

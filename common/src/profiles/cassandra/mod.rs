@@ -15,6 +15,7 @@ use std::time::Duration;
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
+use scylla::cluster::metadata::Strategy;
 use scylla::errors::ExecutionError;
 use scylla::policies::load_balancing::DefaultPolicy;
 use scylla::policies::retry::FallthroughRetryPolicy;
@@ -78,8 +79,8 @@ impl Cassandra {
         })?;
         let cassandra = Self { session, place, keyspace: keyspace.to_lowercase(), get: OnceCell::new() };
         let local = cassandra.local_datacenter(nodes).await;
-        cassandra.check_keyspace(consistency, local.as_deref())?;
-        if let Some(local) = local {
+        let strategy = cassandra.check_keyspace(consistency, local.as_deref())?;
+        if let (Some(local), Strategy::NetworkTopologyStrategy { .. }) = (local, strategy) {
             // What is local to a request is told by the node that takes it.
             let near = DefaultPolicy::builder().prefer_datacenter(local).build();
             let near = profile.pointee_to_builder().load_balancing_policy(near).build();
@@ -98,11 +99,12 @@ impl Cassandra {
         nodes.iter().find(|node| named.contains(&node.address.ip())).and_then(|node| node.datacenter.clone())
     }
 
-    /// Refuses a keyspace that is not there, or that cannot satisfy the consistency level.
-    fn check_keyspace(&self, consistency: &str, local: Option<&str>) -> Result<(), ProfilesError> {
+    /// How the keyspace is replicated; refuses one that is not there, or that cannot satisfy the consistency level.
+    fn check_keyspace(&self, consistency: &str, local: Option<&str>) -> Result<Strategy, ProfilesError> {
         let (name, state) = (&self.keyspace, self.session.get_cluster_state());
         let checked = match state.get_keyspace(name) {
-            Some(keyspace) => consistency::check(consistency, name, &keyspace.strategy, local),
+            Some(keyspace) => consistency::check(consistency, name, &keyspace.strategy, local)
+                .map(|()| keyspace.strategy.clone()),
             None => Err(format!(
                 "keyspace {name} does not exist; make it first, for one node: CREATE KEYSPACE {name} WITH replication = \
                  {{'class': 'SimpleStrategy', 'replication_factor': 1}}"
@@ -138,8 +140,12 @@ impl Cassandra {
     }
 
     async fn prepare(&self, cql: String, retries: Retries) -> Result<PreparedStatement, ProfilesError> {
-        let prepared = self.session.prepare(cql).await;
-        let mut statement = prepared.map_err(|error| self.fault("prepare a statement", &error))?;
+        let prepare = async || Ok(self.session.prepare(cql.as_str()).await?);
+        let action = "prepare a statement";
+        let mut statement = match retries {
+            Retries::Driver => prepare().await.map_err(|error: ExecutionError| self.fault(action, &error))?,
+            Retries::Ours => self.retried(action, prepare).await?,
+        };
         // Every write carries its own timestamp, so repeating one changes nothing.
         statement.set_is_idempotent(true);
         if matches!(retries, Retries::Ours) {
@@ -149,10 +155,11 @@ impl Cassandra {
     }
 
     /// Repeats `attempt` with backoff and jitter until it succeeds, cannot succeed, or the deadline is over.
-    async fn retried<T, F>(&self, action: &'static str, attempt: impl Fn() -> F) -> Result<T, ProfilesError>
-    where
-        F: Future<Output = Result<T, ExecutionError>>,
-    {
+    async fn retried<T>(
+        &self,
+        action: &'static str,
+        attempt: impl AsyncFn() -> Result<T, ExecutionError>,
+    ) -> Result<T, ProfilesError> {
         let (mut backoff, watch) = (Backoff::default(), Stopwatch::start());
         loop {
             let error = match attempt().await {
