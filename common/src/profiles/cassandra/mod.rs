@@ -140,12 +140,15 @@ impl Cassandra {
     }
 
     async fn prepare(&self, cql: String, retries: Retries) -> Result<PreparedStatement, ProfilesError> {
-        let prepare = async || Ok(self.session.prepare(cql.as_str()).await?);
         let action = "prepare a statement";
-        let mut statement = match retries {
-            Retries::Driver => prepare().await.map_err(|error: ExecutionError| self.fault(action, &error))?,
-            Retries::Ours => self.retried(action, prepare).await?,
+        let prepared = match retries {
+            Retries::Driver => self.session.prepare(cql).await.map_err(|error| self.fault(action, &error)),
+            Retries::Ours => {
+                let prepare = || async { Ok(self.session.prepare(cql.as_str()).await?) };
+                self.retried(action, prepare).await
+            }
         };
+        let mut statement = prepared?;
         // Every write carries its own timestamp, so repeating one changes nothing.
         statement.set_is_idempotent(true);
         if matches!(retries, Retries::Ours) {
@@ -155,11 +158,10 @@ impl Cassandra {
     }
 
     /// Repeats `attempt` with backoff and jitter until it succeeds, cannot succeed, or the deadline is over.
-    async fn retried<T>(
-        &self,
-        action: &'static str,
-        attempt: impl AsyncFn() -> Result<T, ExecutionError>,
-    ) -> Result<T, ProfilesError> {
+    async fn retried<T, F>(&self, action: &'static str, attempt: impl Fn() -> F) -> Result<T, ProfilesError>
+    where
+        F: Future<Output = Result<T, ExecutionError>>,
+    {
         let (mut backoff, watch) = (Backoff::default(), Stopwatch::start());
         loop {
             let error = match attempt().await {
