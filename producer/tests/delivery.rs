@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::Parser;
-use common::run::{Clock, Shutdown};
+use common::run::{Clock, Shutdown, Stopwatch};
 use producer::{Cli, Command, EventsConfig, Kind, Progress, events};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::OwnedMessage;
@@ -53,9 +53,15 @@ impl Kafka {
 }
 
 fn receive(consumer: &BaseConsumer, count: u64) -> Vec<OwnedMessage> {
-    (0..count)
-        .map(|_| consumer.poll(Duration::from_secs(20)).expect("a record within 20 s").unwrap().detach())
-        .collect()
+    let watch = Stopwatch::start();
+    let next = |_| loop {
+        // An error says that the broker is away.
+        if let Some(Ok(message)) = consumer.poll(Duration::from_secs(1)) {
+            return message.detach();
+        }
+        assert!(watch.elapsed() < Duration::from_secs(20), "the records within 20 s");
+    };
+    (0..count).map(next).collect()
 }
 
 fn clock() -> Clock {
@@ -139,4 +145,30 @@ async fn records_that_the_broker_refuses_are_counted_as_failed() {
     let summary = sending.await.unwrap().unwrap();
     assert_eq!((summary.sent, summary.delivered + summary.failed), (2_000, 2_000), "{summary}");
     assert!(summary.failed > 0 && summary.first_failure.is_some(), "{summary}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_goes_away_and_comes_back_gets_every_record_once() {
+    const COUNT: u64 = 3_000;
+    let kafka = Kafka::start();
+    let config =
+        kafka.config(&["--count", "3000", "--rate", "1500", "--kafka-config", "reconnect.backoff.ms=10"]);
+    let consumer = kafka.consumer();
+    let sending =
+        tokio::spawn(async move { events(&config, &clock(), &Shutdown::manual(), &Progress::Hidden).await });
+    let mut messages = Vec::new();
+    for wanted in [200; 5] {
+        let (consumer, cluster) = (&consumer, &kafka.cluster);
+        messages.extend(tokio::task::block_in_place(|| receive(consumer, wanted)));
+        cluster.broker_down(1).unwrap();
+        cluster.broker_up(1).unwrap();
+    }
+    let summary = sending.await.unwrap().unwrap();
+    assert_eq!((summary.sent, summary.delivered, summary.failed), (COUNT, COUNT, 0), "{summary}");
+    let left = COUNT - messages.len() as u64;
+    messages.extend(receive(&consumer, left));
+    let more = consumer.poll(Duration::from_millis(200)).and_then(Result::ok);
+    assert!(more.is_none(), "a record arrived twice");
+    let keys: std::collections::BTreeSet<_> = messages.iter().map(|message| message.key().unwrap()).collect();
+    assert_eq!(keys.len() as u64, COUNT);
 }

@@ -216,6 +216,40 @@ async fn other_schemas_cases(topic: &Topic) -> Vec<Case> {
     .into()
 }
 
+/// Schemas and bodies that would take a careless reader's stack, memory or time.
+async fn poison_cases(topic: &Topic) -> Vec<Case> {
+    let with_first = |kind: serde_json::Value| {
+        json!([{"name": "poison", "type": kind}, {"name": "event_id", "type": "string"},
+               {"name": "customer_id", "type": "int"}, {"name": "event_type", "type": "string"},
+               {"name": "event_timestamp", "type": "string"}])
+    };
+    let list = json!({"type": "record", "name": "L", "fields": [{"name": "next", "type": ["null", "L"]}]});
+    let list = Writer::register(topic, "list", with_first(list)).await;
+    let nulls = Writer::register(topic, "nulls", with_first(json!({"type": "array", "items": "null"}))).await;
+    let map = Writer::register(topic, "map", with_first(json!({"type": "map", "values": "null"}))).await;
+    let texts =
+        Writer::register(topic, "texts", with_first(json!({"type": "array", "items": "string"}))).await;
+    // What follows a poison that reads: id, customer, type and time.
+    let rest = [&b"\x0cpoison\x0e\x08LIKE\x36"[..], AT_TEXT.as_bytes()].concat();
+    let with_rest = |start: &[u8]| [start, &rest].concat();
+    let links = |count: usize| with_rest(&[b"\x02".repeat(count), vec![0]].concat());
+    // 2^63 - 1, the most that a length or a count can claim; and -2^63.
+    let (most, least) = ([&[0xfe][..], &[0xff; 8], &[1]].concat(), [&[0xff; 9][..], &[1]].concat());
+    let good = || Good("poison", 7, "LIKE", None, Some(AT));
+    [
+        (framed(list.id, &links(10)), good()),
+        (framed(list.id, &links(500_000)), Bad("undecodable")),
+        (framed(nulls.id, &with_rest(b"\x06\x00")), good()),
+        (framed(nulls.id, &with_rest(&[&most[..], &[0]].concat())), Bad("undecodable")),
+        (framed(nulls.id, &with_rest(&[&least[..], &[2, 0]].concat())), Bad("undecodable")),
+        (framed(map.id, &with_rest(&[&most[..], &[0; 5_000]].concat())), Bad("undecodable")),
+        (framed(texts.id, &with_rest(&[&[2][..], &most].concat())), Bad("undecodable")),
+        (framed(texts.id, &with_rest(&[&[2][..], &least].concat())), Bad("undecodable")),
+    ]
+    .map(|(value, outcome)| Case { value: Some(value), outcome })
+    .into()
+}
+
 #[tokio::test]
 async fn each_form_of_a_record_that_avro_resolves_is_an_event_and_each_other_is_kept_with_its_bytes_and_reason()
  {
@@ -223,6 +257,7 @@ async fn each_form_of_a_record_that_avro_resolves_is_an_event_and_each_other_is_
     let mut cases = contract_cases(&topic).await;
     cases.extend(nullable_cases(&topic).await);
     cases.extend(other_schemas_cases(&topic).await);
+    cases.extend(poison_cases(&topic).await);
     // Alternately in both partitions; with a key, without one, and with one that is no text.
     let keys = [Some(b"key".to_vec()), None, Some(vec![0xff, 0]), Some(vec![])];
     let to_send = |(at, case): (usize, &Case)| ToSend {

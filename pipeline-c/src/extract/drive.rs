@@ -49,6 +49,8 @@ pub(super) struct Drive<'a> {
     pub(super) since_round: Stopwatch,
     pub(super) since_record: Stopwatch,
     since_start: Stopwatch,
+    /// Since this instance had a partition.
+    since_partition: Stopwatch,
     pub(super) since_stop: Option<Stopwatch>,
     pub(super) last_round_begun: bool,
     /// Kafka's timestamp of the newest record that is visible.
@@ -77,6 +79,7 @@ pub fn drive(
         since_round: Stopwatch::start(),
         since_record: Stopwatch::start(),
         since_start: Stopwatch::start(),
+        since_partition: Stopwatch::start(),
         since_stop: None,
         last_round_begun: false,
         newest_visible_ms: None,
@@ -231,7 +234,7 @@ impl Drive<'_> {
     }
 
     /// Whether a single run has read and written what there was when it started.
-    fn complete(&self) -> Result<bool, Error> {
+    fn complete(&mut self) -> Result<bool, Error> {
         if self.interval.is_some() {
             return Ok(false);
         }
@@ -239,18 +242,19 @@ impl Drive<'_> {
             let inner = self.assignment.lock();
             (inner.rebalances, inner.feeds.len())
         };
-        let elapsed = self.since_start.elapsed();
         if partitions == 0 {
-            if rebalances == 0 && elapsed > ASSIGN_WITHIN {
+            let waited = self.since_start.elapsed();
+            if rebalances == 0 && waited > ASSIGN_WITHIN {
                 let group = self.assignment.shared.config.group.clone();
-                return Err(Error::NoAssignment { group, waited: elapsed });
+                return Err(Error::NoAssignment { group, waited });
             }
-            if rebalances > 0 && elapsed > IDLE_MEMBER {
+            if rebalances > 0 && self.since_partition.elapsed() > IDLE_MEMBER {
                 tracing::info!("all partitions are with other members of the group");
                 return Ok(true);
             }
             return Ok(false);
         }
+        self.since_partition = Stopwatch::start();
         if self.drained() {
             return Ok(true);
         }
