@@ -10,6 +10,8 @@ COLUMNS = {
 }
 ORDERED_BY = {"events": "customer_id", "events_malformed": '"offset"'}
 duckdb.execute("SET TimeZone = 'UTC'")
+# On a busy machine the bar would be printed into the JSON.
+duckdb.execute("SET enable_progress_bar = false")
 
 
 def read(table):

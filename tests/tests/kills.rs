@@ -83,7 +83,8 @@ async fn two_instances_share_the_work_hand_it_over_and_write_each_record_once() 
 #[tokio::test]
 async fn an_instance_that_slept_while_another_group_took_over_publishes_nothing_more_and_ends_with_4() {
     let (topic, lake) = (Topic::filled("--count 60000 --invalid-ratio 0.02").await, Lake::empty().await);
-    let sleeping = often(&topic, &lake, "client.id=sleeping").start();
+    // The group does not notice; only the state objects can.
+    let sleeping = often(&topic, &lake, "session.timeout.ms=60000").start();
     let begun = async || lake.versions().await.keys().any(|path| path.starts_with("events/"));
     until(begun, "nothing becomes visible").await;
     sleeping.pause().await;
