@@ -10,6 +10,7 @@ use arrow_array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use chrono::{DateTime, Utc};
 
+use crate::fingerprint::Fingerprint;
 use crate::place::{PartitionId, Place, Stream};
 use crate::tally::Tally;
 use crate::timestamp::Day;
@@ -66,6 +67,8 @@ pub struct Output {
 pub struct Batch {
     /// All records below this offset are in here, or were flushed before.
     pub next_offset: i64,
+    /// The record before it.
+    pub last_record: Option<Fingerprint>,
     /// What was counted.
     pub tally: Tally,
     /// Bytes in memory, about.
@@ -82,6 +85,7 @@ impl Batch {
         Self {
             partition,
             next_offset,
+            last_record: None,
             tally: Tally::default(),
             bytes: 0,
             events: BTreeMap::new(),

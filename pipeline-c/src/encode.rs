@@ -30,7 +30,7 @@ const PAGE_ROWS: usize = 1_000;
 const ROW_GROUP_BYTES: usize = 16 * 1024 * 1024;
 
 /// Column of `events` by which files are sorted.
-const CUSTOMER_ID: usize = 1;
+pub const CUSTOMER_ID: usize = 1;
 
 /// What the footer says besides the columns.
 #[derive(Debug, Clone, Copy)]
@@ -65,10 +65,11 @@ pub async fn write(
         Err(error) => Err(error),
     };
     let rows = footer.map_err(|error| LakeError::from_parquet(path, error))?.file_metadata().num_rows();
-    Ok((writer.into_inner().0.finish().await?, u64::try_from(rows).unwrap_or_default()))
+    Ok((writer.into_inner().into_writer().finish().await?, u64::try_from(rows).unwrap_or_default()))
 }
 
-fn open(output: &Output, label: Label<'_>, to: StageWriter) -> Result<AsyncArrowWriter<Sink>> {
+/// Begins a file; of `output`, only the stream and the schema matter.
+pub fn open(output: &Output, label: Label<'_>, to: StageWriter) -> Result<Writer> {
     let pair = |key: &str, value: String| KeyValue::new(format!("tributary.{key}"), value);
     let metadata = vec![
         pair("topic", label.place.topic.to_string()),
@@ -102,11 +103,7 @@ fn open(output: &Output, label: Label<'_>, to: StageWriter) -> Result<AsyncArrow
 }
 
 /// Two sorted inputs, one sorted output: the tail by row groups, each with the new rows that belong before its end.
-async fn merge_sorted(
-    tail: Option<LakeFile>,
-    rows: &RecordBatch,
-    writer: &mut AsyncArrowWriter<Sink>,
-) -> Result<()> {
+async fn merge_sorted(tail: Option<LakeFile>, rows: &RecordBatch, writer: &mut Writer) -> Result<()> {
     let order = sorted_order(rows);
     let customers = rows.column(CUSTOMER_ID).as_primitive::<Int32Type>().values();
     let mut rest = order.as_slice();
@@ -133,11 +130,7 @@ async fn merge_sorted(
     Ok(())
 }
 
-async fn append(
-    tail: Option<LakeFile>,
-    rows: &RecordBatch,
-    writer: &mut AsyncArrowWriter<Sink>,
-) -> Result<()> {
+async fn append(tail: Option<LakeFile>, rows: &RecordBatch, writer: &mut Writer) -> Result<()> {
     if let Some(tail) = tail {
         let mut batches = read(tail).await?;
         while let Some(batch) = batches.try_next().await? {
@@ -147,8 +140,8 @@ async fn append(
     write_pieces(writer, rows).await
 }
 
-/// Small writes, so that the buffer of encoded bytes stays small.
-async fn write_pieces(writer: &mut AsyncArrowWriter<Sink>, rows: &RecordBatch) -> Result<()> {
+/// Writes rows. Small writes, so that the buffer of encoded bytes stays small.
+pub async fn write_pieces(writer: &mut Writer, rows: &RecordBatch) -> Result<()> {
     let mut from = 0;
     while from < rows.num_rows() {
         let piece = rows.slice(from, ROW_GROUP_ROWS.min(rows.num_rows() - from));
@@ -158,27 +151,41 @@ async fn write_pieces(writer: &mut AsyncArrowWriter<Sink>, rows: &RecordBatch) -
     Ok(())
 }
 
-async fn read(tail: LakeFile) -> Result<parquet::arrow::async_reader::ParquetRecordBatchStream<LakeFile>> {
+/// The rows of a file.
+pub async fn read(
+    tail: LakeFile,
+) -> Result<parquet::arrow::async_reader::ParquetRecordBatchStream<LakeFile>> {
     let builder = ParquetRecordBatchStreamBuilder::new(tail).await?;
     builder.with_projection(ProjectionMask::all()).with_batch_size(ROW_GROUP_ROWS).build()
 }
 
 /// Row numbers by customer; the order of a customer's rows stays.
-fn sorted_order(rows: &RecordBatch) -> Vec<u32> {
+pub fn sorted_order(rows: &RecordBatch) -> Vec<u32> {
     let customers = rows.column(CUSTOMER_ID).as_primitive::<Int32Type>().values();
     let mut order: Vec<(i32, u32)> = customers.iter().copied().zip(0..).collect();
     order.sort_unstable();
     order.into_iter().map(|(_, row)| row).collect()
 }
 
-fn taken(rows: &RecordBatch, order: &[u32]) -> Result<RecordBatch> {
+/// The rows in this order.
+pub fn taken(rows: &RecordBatch, order: &[u32]) -> Result<RecordBatch> {
     let order = UInt32Array::from_iter_values(order.iter().copied());
     debug_assert_eq!(order.null_count(), 0);
     Ok(take_record_batch(rows, &order)?)
 }
 
+/// Writes a file of the lake.
+pub type Writer = AsyncArrowWriter<Sink>;
+
 /// Takes encoded bytes to the lake.
-struct Sink(StageWriter);
+pub struct Sink(StageWriter);
+
+impl Sink {
+    /// What the bytes went to.
+    pub fn into_writer(self) -> StageWriter {
+        self.0
+    }
+}
 
 impl AsyncFileWriter for Sink {
     fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<()>> {

@@ -78,6 +78,23 @@ pub enum Error {
         /// Where the log ends.
         log_end: i64,
     },
+    /// A record that was read before is another one now.
+    #[error(
+        "{place}: the record at offset {offset} is not the one that was read there before: the topic was deleted and made anew, \
+         or lost records; run with --on-new-topic restart to read it from its beginning"
+    )]
+    OtherTopic {
+        /// Which partition.
+        place: Place,
+        /// The offset of the last record that was read.
+        offset: i64,
+    },
+    /// The topic is another one, and its state object says now that it is to be read from its beginning.
+    #[error("{place}: the topic is another one; beginning again to read it from its beginning")]
+    Restarted {
+        /// Which partition.
+        place: Place,
+    },
     /// While records were read, Kafka deleted those that come next.
     #[error("Kafka has deleted records of {topic} that were to be read next; run again to see which")]
     OutOfRange {
@@ -119,6 +136,14 @@ pub enum Error {
         owner: String,
         /// The epoch it has.
         epoch: u64,
+    },
+    /// Its files change faster than they can be read.
+    #[error(
+        "{place} is written to faster than it can be read as a whole; try again when there is less to do"
+    )]
+    Busy {
+        /// Which partition.
+        place: Place,
     },
     /// A file is not the one that the state object names.
     #[error(

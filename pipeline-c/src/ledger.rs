@@ -122,9 +122,7 @@ fn placed(mut state: State, place: &Place, log: LogRange, claim: Claim<'_>) -> R
             return Err(Error::NewTopic { place: place.clone(), next_offset, log_end: log.end });
         }
         tracing::warn!(%place, next_offset, log_end = log.end, "the topic is another one: reading it from its beginning");
-        // Pending files of the old topic are published as ever, and with the next commit its tails are closed.
-        state.generation += 1;
-        state.next_offset = log.start;
+        state.restart(log.start);
     } else if next_offset < log.start {
         if claim.gates.on_gap == OnGap::Stop {
             return Err(Error::Gap { place: place.clone(), next_offset, log_start: log.start });

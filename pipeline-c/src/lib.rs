@@ -1,23 +1,33 @@
 #![doc = include_str!("../README.md")]
 
 mod batch;
+mod commands;
+mod compact;
 mod config;
 mod decode;
 mod encode;
 mod error;
 mod extract;
+mod fingerprint;
 mod history;
+mod inventory;
+mod judging;
 mod ledger;
 mod load;
 mod memory;
 mod place;
+mod replay;
 mod report;
+mod rewrite;
 mod round;
 mod schemas;
 mod state;
+mod status;
 mod tally;
 mod timestamp;
+mod topic_log;
 mod transform;
+mod verify;
 mod worker;
 
 use std::sync::Arc;
@@ -29,6 +39,7 @@ use common::run::{Clock, Exit, Shutdown, new_run_id};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
+pub use commands::Command;
 pub use config::{Config, FlushArgs, GateArgs, OnGap, OnMalformed, OnNewTopic, TailMode};
 pub use error::Error;
 use extract::{Assignment, Shared};
@@ -51,6 +62,16 @@ pub async fn run(config: &Config, clock: Clock, shutdown: &Shutdown) -> Exit {
     let mut reports = Reports::new(&clock, config.run.output);
     loop {
         let result = consume(config, &clock, shutdown, &mut reports).await;
+        if let Err(error @ Error::Restarted { .. }) = &result
+            && !shutdown.requested()
+        {
+            tracing::warn!("{error}");
+            continue;
+        }
+        // Who stops a run that stays wants to know what is new, not that it was idle once more.
+        if result.is_ok() && config.run.every.is_some() && reports.have_said_all() {
+            return Exit::Done;
+        }
         let exit = reports.conclude(&result).await;
         let Some(every) = config.run.every else { return exit };
         // A refused batch would be refused again, and bad settings stay bad.

@@ -8,7 +8,6 @@
 //! | after the commit, before or while publishing | a state that names what is pending | publishes it |
 //! | after publishing | the same state, all visible | publishes it again, which changes nothing |
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -18,12 +17,19 @@ use common::settings::ByteSize;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::batch::Output;
+use crate::config::OnNewTopic;
 use crate::encode::{self, Label};
 use crate::error::Error;
+use crate::fingerprint::Fingerprint;
 use crate::ledger::{Claim, Ledger, LogRange, backoff, wait_or};
 use crate::memory::Room;
 use crate::place::Place;
 use crate::state::{DataFile, Pending, State, Tail, TailRule};
+
+mod moves;
+mod other_topic;
+
+pub use moves::{Move, Rewritten};
 
 /// Files of a partition that are written at once. Each waits mostly for the store, and holds a row group.
 const FILES_AT_ONCE: usize = 8;
@@ -40,6 +46,10 @@ pub struct Loader {
     rule: TailRule,
     patience: Duration,
     room: Room,
+    log: LogRange,
+    on_new_topic: OnNewTopic,
+    /// The last record of the batch that is committed next.
+    last_record: Option<Fingerprint>,
 }
 
 /// Files that are durable, but belong to no state yet.
@@ -77,11 +87,12 @@ impl Loader {
         uploads: &[Upload],
     ) -> Result<Self, Error> {
         let ledger = Ledger::claim(&lake, &place, log, claim).await?;
+        let (patience, on_new_topic) = (claim.patience, claim.gates.on_new_topic);
         let room = Room::of(ByteSize(u64::MAX));
-        let mut loader = Self { lake, place, ledger, rule, patience: claim.patience, room };
-        let pending = &loader.ledger.state().pending;
+        let mut loader = Self { lake, place, ledger, rule, patience, room, log, on_new_topic, last_record: None };
+        let state = loader.ledger.state();
         for upload in uploads.iter().filter(|upload| loader.place.owns(&upload.path)) {
-            if !pending.iter().any(|file| file.staged.upload == upload.id) {
+            if !state.all_pending().any(|file| file.staged.upload == upload.id) {
                 tracing::info!(path = upload.path, "throwing away an unfinished file");
                 loader.lake.abort_upload(upload).await?;
             }
@@ -191,7 +202,7 @@ impl Loader {
             flush: state.flush + 1,
             generation: state.generation,
         };
-        Ok(Pending { file, staged, expect, published: None })
+        Ok(Pending { file, staged, expect, closed: false, published: None })
     }
 
     /// Makes the files part of the state, together with the next offset. From here on they are not lost.
@@ -202,7 +213,9 @@ impl Loader {
         at: DateTime<Utc>,
     ) -> Result<(), Error> {
         let StagedFiles { commit, files, after } = staged;
-        let next = State { commit, flush: after.flush + 1, next_offset, pending: files.clone(), ..after };
+        let last_record = self.last_record.take().or_else(|| after.last_record.clone());
+        let (flush, pending) = (after.flush + 1, files.clone());
+        let next = State { commit, flush, next_offset, last_record, pending, ..after };
         let committed = self.ledger.commit(next, at).await;
         if let Err(Error::Fenced { .. }) = &committed {
             self.throw_away(&files).await;
@@ -210,9 +223,17 @@ impl Loader {
         committed
     }
 
-    /// Makes all that is committed visible. Repeating it changes nothing.
+    /// Makes all that is committed visible, and only that. Repeating it changes nothing.
     pub async fn publish(&mut self) -> Result<(), Error> {
-        let pending = &self.ledger.state().pending;
+        self.publish_all(|state| &mut state.pending).await?;
+        if !self.ledger.state().pending_then.is_empty() {
+            self.publish_all(|state| &mut state.pending_then).await?;
+        }
+        self.remove_all().await
+    }
+
+    async fn publish_all(&mut self, files: fn(&mut State) -> &mut Vec<Pending>) -> Result<(), Error> {
+        let mut pending = files(self.ledger.state_mut()).clone();
         let published: Vec<_> =
             stream::iter(pending.iter().enumerate().filter(|(_, file)| file.published.is_none()))
                 .map(async |(index, file)| Ok::<_, Error>((index, self.publish_file(file).await?)))
@@ -220,8 +241,9 @@ impl Loader {
                 .try_collect()
                 .await?;
         for (index, version) in published {
-            self.ledger.state_mut().pending[index].published = Some(version);
+            pending[index].published = Some(version);
         }
+        *files(self.ledger.state_mut()) = pending;
         Ok(())
     }
 
@@ -242,7 +264,7 @@ impl Loader {
     /// Writes down that everything is visible, so that the next owner has nothing to publish. Only saves time.
     pub async fn settle(&mut self, at: DateTime<Utc>) -> Result<(), Error> {
         let mut next = self.ledger.state().clone();
-        if next.pending.is_empty() || next.unpublished() {
+        if !next.has_pending() || next.unpublished() {
             return Ok(());
         }
         next.settle(self.rule);
@@ -251,12 +273,13 @@ impl Loader {
     }
 
     /// Whatever is not in the new owner's state: our own commit may have happened before it took over.
-    async fn throw_away(&self, files: &[Pending]) {
+    async fn throw_away<'a>(&self, files: impl IntoIterator<Item = &'a Pending>) {
         let Ok(now) = self.ledger.read_again().await else { return };
-        let kept: Arc<[Pending]> = now.map(|state| state.pending).unwrap_or_default().into();
-        for file in
-            files.iter().filter(|file| !kept.iter().any(|kept| kept.staged.upload == file.staged.upload))
-        {
+        let named = |file: &Pending| {
+            let mut kept = now.iter().flat_map(State::all_pending);
+            kept.any(|kept| kept.staged.upload == file.staged.upload)
+        };
+        for file in files.into_iter().filter(|file| !named(file)) {
             if let Err(error) = self.lake.abort(&file.staged).await {
                 tracing::debug!(%error, "an unfinished file is left for the next owner to throw away");
             }

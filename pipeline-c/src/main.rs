@@ -2,17 +2,21 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use common::command::{Asked, parse};
 use common::run::{Clock, Exit, Shutdown};
-use pipeline_c::Config;
+use pipeline_c::{Command, Config};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let config = Config::parse();
-    if let Err(error) = common::telemetry::init(&config.telemetry) {
+    let line = parse::<Config, Command>();
+    if let Err(error) = common::telemetry::init(&line.telemetry) {
         eprintln!("{error}");
         return Exit::Usage.into();
     }
+    let config = match line.asked {
+        Asked::Run(config) => config,
+        Asked::Command(command) => return command.run(&Clock::system()).await.into(),
+    };
     let shutdown = match Shutdown::on_signals() {
         Ok(shutdown) => shutdown,
         Err(error) => {

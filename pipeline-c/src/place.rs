@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use chrono::NaiveDate;
-use common::lake::{EVENTS, EVENTS_MALFORMED, STATE, date_folder};
+use common::lake::{EVENTS, EVENTS_MALFORMED, STATE, date_folder, date_of};
 use serde::{Deserialize, Serialize};
 
 /// A partition's number.
@@ -75,17 +75,59 @@ impl Place {
     /// Whether a data file's path is one of this partition.
     #[must_use]
     pub fn owns(&self, path: &str) -> bool {
-        let name = path.rsplit('/').next().unwrap_or(path);
-        let Some(stem) = name.strip_suffix(".parquet") else { return false };
-        let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        let stem = match stem.rsplit_once("-g") {
-            Some((before, generation)) if digits(generation) => before,
-            _ => stem,
+        FileName::parse(path).is_some_and(|name| name.place == *self)
+    }
+
+    /// The partition whose state object has this path, if it is one of `topic`.
+    #[must_use]
+    pub fn of_state(topic: &str, path: &str) -> Option<Self> {
+        let name = path.strip_prefix(STATE)?.strip_prefix('/')?.strip_prefix(EVENTS)?.strip_prefix('/')?;
+        let number = name.strip_suffix(".json")?.strip_prefix(topic)?.strip_prefix('-')?;
+        let partition = digits(number).then(|| number.parse().ok()).flatten()?;
+        Some(Self { topic: topic.into(), partition: PartitionId(partition) })
+    }
+}
+
+/// What a data file's path says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileName {
+    /// The partition that wrote it.
+    pub place: Place,
+    /// Which output.
+    pub stream: Stream,
+    /// Which date's folder.
+    pub date: NaiveDate,
+    /// Offset of its first record when it was begun.
+    pub first_offset: i64,
+    /// How often the topic had been made anew.
+    pub generation: u32,
+}
+
+impl FileName {
+    /// Reads a path as [`Place::file_path`] writes it; `None` for any other.
+    #[must_use]
+    pub fn parse(path: &str) -> Option<Self> {
+        let (folder, name) = path.rsplit_once('/')?;
+        let stream = [Stream::Events, Stream::Malformed]
+            .into_iter()
+            .find(|stream| folder.split('/').next() == Some(stream.table()))?;
+        let date = date_of(folder, stream.column())?;
+        let stem = name.strip_suffix(".parquet")?;
+        let (stem, generation) = match stem.rsplit_once("-g") {
+            Some((before, generation)) if digits(generation) => (before, generation.parse().ok()?),
+            _ => (stem, 0),
         };
         // From the right: a topic's name may hold `-` and digits too.
-        stem.rsplit_once('-')
-            .is_some_and(|(owner, offset)| offset.len() == 20 && digits(offset) && owner == self.to_string())
+        let (owner, offset) =
+            stem.rsplit_once('-').filter(|(_, offset)| offset.len() == 20 && digits(offset))?;
+        let (topic, partition) = owner.rsplit_once('-').filter(|(_, partition)| digits(partition))?;
+        let place = Place { topic: topic.into(), partition: PartitionId(partition.parse().ok()?) };
+        Some(Self { place, stream, date, first_offset: offset.parse().ok()?, generation })
     }
+}
+
+fn digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -111,6 +153,8 @@ mod tests {
             for stream in [Stream::Events, Stream::Malformed] {
                 for generation in [0, 3] {
                     let path = owner.file_path(stream, date, 77, generation);
+                    let name = FileName { place: owner.clone(), stream, date, first_offset: 77, generation };
+                    assert_eq!(FileName::parse(&path), Some(name));
                     for other in &places {
                         assert_eq!(other.owns(&path), other == owner, "{other} {path}");
                     }
@@ -122,5 +166,16 @@ mod tests {
             "events/event_date=2026-01-02/a-1-0-00000000000000000077.parquet"
         );
         assert!(!place("a", 1).owns("events/event_date=2026-01-02/part-0.parquet"));
+    }
+    #[test]
+    fn a_state_object_names_its_partition() {
+        for owner in [place("a", 1), place("a-1", 10)] {
+            assert_eq!(Place::of_state(&owner.topic, &owner.state_path()), Some(owner));
+        }
+        for other in
+            ["_state/events/a-1-0.json", "_state/events/run_history-a.jsonl", "_state/events/a-x.json"]
+        {
+            assert_eq!(Place::of_state("a", other), None, "{other}");
+        }
     }
 }

@@ -21,13 +21,14 @@ pub struct Reports {
     summary: Summary,
     output: OutputFormat,
     history: Option<History>,
+    concluded: u64,
 }
 
 impl Reports {
     /// Starts the first report.
     #[must_use]
     pub fn new(clock: &Clock, output: OutputFormat) -> Self {
-        Self { summary: Summary::start(clock), output, history: None }
+        Self { summary: Summary::start(clock), output, history: None, concluded: 0 }
     }
 
     /// Keeps the reports here from now on.
@@ -55,8 +56,15 @@ impl Reports {
         }
     }
 
+    /// Whether there was a report, and nothing to be reported since.
+    #[must_use]
+    pub fn have_said_all(&self) -> bool {
+        self.concluded > 0 && self.summary.tally.records == 0
+    }
+
     /// Ends this report, and starts the next.
     pub async fn conclude(&mut self, result: &Result<(), Error>) -> Exit {
+        self.concluded += 1;
         let mut report = self.summary.take();
         let exit = conclude(&mut report, result, self.output);
         // Who holds a lock, or cannot even be set up, has no place in the history.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::TailMode;
 use crate::error::Error;
+use crate::fingerprint::Fingerprint;
 use crate::place::{PartitionId, Place, Stream};
 
 /// Version of the state object's form.
@@ -43,8 +44,17 @@ pub struct State {
     pub lost: Vec<Lost>,
     /// Newest files of their dates, to be rewritten by the next rows of these dates.
     pub tails: Vec<Tail>,
+    /// The last record that was read: who finds another one at its offset reads another topic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_record: Option<Fingerprint>,
     /// Files that were staged and belong to this content: they are published by whoever reads it.
     pub pending: Vec<Pending>,
+    /// Files that are published after them: what is left where rows have moved from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pending_then: Vec<Pending>,
+    /// Files that are removed after that: all of their rows are in pending ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removals: Vec<Removal>,
 }
 
 /// Offsets from `from` to before `to` that were given up.
@@ -102,9 +112,24 @@ pub struct Pending {
     pub staged: Staged,
     /// What it replaces.
     pub expect: Expect,
+    /// Takes no more rows, so it does not become its date's tail.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub closed: bool,
     /// Its content once it is visible. Known only then, so it is written with the next commit.
     #[serde(skip)]
     pub published: Option<Version>,
+}
+
+/// A file that is to disappear.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removal {
+    /// Path in the lake.
+    pub path: String,
+    /// The content that is removed, and no other.
+    pub object: Version,
+    /// Whether it is gone.
+    #[serde(skip)]
+    pub removed: bool,
 }
 
 /// Which files stay open for rewriting.
@@ -133,7 +158,10 @@ impl State {
             next_offset,
             lost: Vec::new(),
             tails: Vec::new(),
+            last_record: None,
             pending: Vec::new(),
+            pending_then: Vec::new(),
+            removals: Vec::new(),
         }
     }
 
@@ -166,20 +194,47 @@ impl State {
         self.tails.iter().find(|tail| tail.file.stream == stream && tail.file.date == date)
     }
 
-    /// Whether something is not visible yet.
+    /// Every file that is to become visible.
+    pub fn all_pending(&self) -> impl Iterator<Item = &Pending> {
+        self.pending.iter().chain(&self.pending_then)
+    }
+
+    /// The topic is another one, to be read from its beginning. Pending files of the old topic are published as
+    /// ever, and with the next commit its tails are closed.
+    pub fn restart(&mut self, log_start: i64) {
+        self.generation += 1;
+        self.next_offset = log_start;
+        self.last_record = None;
+    }
+
+    /// Whether something is to be published or removed, or was since the last commit.
+    #[must_use]
+    pub fn has_pending(&self) -> bool {
+        self.all_pending().next().is_some() || !self.removals.is_empty()
+    }
+
+    /// Whether readers may not see all of this state's files yet, and only those.
     #[must_use]
     pub fn unpublished(&self) -> bool {
-        self.pending.iter().any(|pending| pending.published.is_none())
+        self.all_pending().any(|pending| pending.published.is_none())
+            || self.removals.iter().any(|removal| !removal.removed)
     }
 
     /// What is pending becomes tails, when all of it is visible; the content is committed later.
     pub fn settle(&mut self, rule: TailRule) {
         debug_assert!(!self.unpublished(), "only visible files become tails");
-        for Pending { file, published, .. } in std::mem::take(&mut self.pending) {
-            self.tails.retain(|tail| (tail.file.stream, tail.file.date) != (file.stream, file.date));
-            if let Some(object) = published {
+        let pending = [std::mem::take(&mut self.pending), std::mem::take(&mut self.pending_then)].concat();
+        for Pending { file, published, closed, .. } in pending {
+            let Some(object) = published else { continue };
+            if let Some(tail) = self.tails.iter_mut().find(|tail| tail.file.path == file.path) {
+                *tail = Tail { file, object };
+            } else if !closed {
+                self.tails.retain(|tail| (tail.file.stream, tail.file.date) != (file.stream, file.date));
                 self.tails.push(Tail { file, object });
             }
+        }
+        for Removal { path, .. } in std::mem::take(&mut self.removals) {
+            self.tails.retain(|tail| tail.file.path != path);
         }
         let generation = self.generation;
         self.tails.retain(|Tail { file, .. }| {
@@ -213,7 +268,7 @@ mod tests {
             parts: vec!["\"e\"".into()],
         };
         let published = published.map(|v| Version(v.into()));
-        Pending { file, staged, expect: Expect::Version(Version("v0".into())), published }
+        Pending { file, staged, expect: Expect::Version(Version("v0".into())), closed: false, published }
     }
 
     fn state() -> State {
@@ -258,6 +313,24 @@ mod tests {
         state.generation = 1;
         state.settle(RULE);
         assert!(state.tails.is_empty(), "an old topic's files take no rows of the new one");
+    }
+
+    #[test]
+    fn a_move_leaves_the_tails_of_its_dates_open_but_those_that_are_gone() {
+        let mut state = state();
+        let tail = |day, first| Tail { file: file(day, first, 10, 1), object: Version("v0".into()) };
+        state.tails = vec![tail(1, 0), tail(2, 1), tail(3, 2)];
+        state.pending = vec![Pending { closed: true, ..pending(file(1, 7, 10, 2), Some("v1")) }];
+        state.pending_then = vec![Pending { closed: true, ..pending(file(2, 1, 9, 2), Some("v2")) }];
+        let (path, object) = (file(3, 2, 10, 1).path, Version("v0".into()));
+        state.removals = vec![Removal { path, object, removed: true }];
+        assert_eq!(State::parse("p", &state.to_json()).unwrap().removals.len(), 1);
+        state.settle(RULE);
+        let mut found: Vec<_> =
+            state.tails.iter().map(|tail| (tail.file.first_offset, tail.object.0.as_str())).collect();
+        found.sort_unstable();
+        assert_eq!(found, [(0, "v0"), (1, "v2")]);
+        assert!(!state.unpublished() && state.all_pending().next().is_none());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Judges a record: an event row, or a malformed row with its reason. Pure: no clock, no I/O.
 
+use clap::ValueEnum;
 use common::avro::{SchemaId, unframe};
 
 use crate::decode::{Undecodable, WriterSchema, decode};
@@ -46,7 +47,8 @@ pub struct Warnings {
 }
 
 /// Why a record is malformed; the codes are the contract's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+#[value(rename_all = "snake_case")]
 pub enum Reason {
     /// Shorter than 5 bytes, or the first is not 0.
     NotFramed,

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::batch::Batch;
 use crate::error::Error;
 use crate::extract::Chunk;
+use crate::fingerprint::Fingerprint;
 use crate::load::Loader;
 use crate::place::{PartitionId, Place};
 use crate::schemas::Schemas;
@@ -91,6 +92,8 @@ struct Worker {
     current: Option<(Chunk, usize)>,
     batch: Batch,
     sealed: Option<Batch>,
+    /// A record that was read before is another one now.
+    other_topic: bool,
     progress: Arc<Progress>,
 }
 
@@ -113,6 +116,7 @@ pub fn spawn(loader: Loader, schemas: Arc<Schemas>, runtime: Handle) -> Result<W
         current: None,
         batch,
         sealed: None,
+        other_topic: false,
         progress: Arc::clone(&progress),
     };
     let abandoned = abandon.clone();
@@ -154,7 +158,11 @@ impl Worker {
                 None => return Ok(false),
             }
         }
-        if let Some(unknown) = self.judge_current() {
+        let unknown = self.judge_current();
+        if self.other_topic {
+            return Err(self.loader.leave_other_topic().await);
+        }
+        if let Some(unknown) = unknown {
             let writer = self.schemas.resolve(unknown).await?;
             self.last_writer = Some((unknown, writer));
         }
@@ -167,6 +175,10 @@ impl Worker {
         let bytes_before = self.batch.bytes;
         let mut missing = None;
         while let Some(record) = chunk.get(index) {
+            self.other_topic |= self.loader.knows_another(&record);
+            if self.other_topic {
+                return None;
+            }
             // Seen before, when the consumer was set back.
             if record.offset >= self.batch.next_offset {
                 let judged = match framed(&record) {
@@ -189,6 +201,10 @@ impl Worker {
                 self.batch.push(&record, judged);
             }
             index += 1;
+        }
+        let last = index.checked_sub(1).and_then(|last| chunk.get(last));
+        if let Some(last) = last.filter(|last| last.offset + 1 == self.batch.next_offset) {
+            self.batch.last_record = Some(Fingerprint::of(&last));
         }
         self.progress.buffered_bytes.fetch_add(self.batch.bytes - bytes_before, Relaxed);
         self.progress.rows.store(self.batch.tally.records, Relaxed);
@@ -228,6 +244,7 @@ impl Worker {
             return Ok(self.nothing_flushed());
         };
         let (bytes, next_offset) = (batch.bytes, batch.next_offset);
+        self.loader.note_last(batch.last_record.clone());
         let outputs = batch.into_outputs(self.loader.place(), at);
         let staged = self.loader.stage(&outputs).await?;
         self.loader.commit(staged, next_offset, at).await?;

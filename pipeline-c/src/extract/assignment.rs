@@ -157,6 +157,7 @@ impl Assignment {
         let mut inner = self.lock();
         for loader in claimed {
             let (partition, next_offset) = (loader.place().partition, loader.next_offset());
+            let first_to_read = loader.first_to_read();
             let log_end = logs.get(&partition).map(|log| log.end);
             let end = single.then(|| inner.ends.get(&partition).copied().or(log_end)).flatten();
             let worker = spawn(loader, Arc::clone(&self.shared.schemas), self.shared.runtime.clone())?;
@@ -166,7 +167,7 @@ impl Assignment {
             }
             inner.feeds.insert(partition, feed);
             inner.fenced.remove(&partition);
-            starts.push((partition, next_offset));
+            starts.push((partition, first_to_read));
         }
         Ok(starts)
     }

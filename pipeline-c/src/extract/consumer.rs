@@ -17,12 +17,9 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::Assignment;
 use crate::error::Error;
-use crate::ledger::LogRange;
 use crate::memory::Budget;
 use crate::place::PartitionId;
-
-/// How long a broker may take to answer when a run starts.
-const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+use crate::topic_log::{ANSWER_WITHIN, log_range, partitions};
 
 /// Leaving the group takes a moment, or longer than this when no broker answers.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
@@ -75,17 +72,10 @@ pub fn connect(assignment: &Arc<Assignment>) -> Result<EventConsumer, Error> {
     let consumer: EventConsumer = settings
         .create_with_context(GroupContext { assignment: Arc::clone(assignment) })
         .map_err(Error::Setting)?;
-    let ask = || format!("ask Kafka at {brokers} for the topic {topic}");
-    let metadata = consumer.fetch_metadata(Some(&topic), ANSWER_WITHIN).map_err(Error::kafka(ask()))?;
-    let known = metadata.topics().iter().find(|found| found.name() == &*topic);
-    let partitions: Vec<_> =
-        known.map_or(&[][..], |found| found.partitions()).iter().map(|p| PartitionId(p.id())).collect();
-    if partitions.is_empty() {
-        return Err(Error::NoTopic { topic: topic.to_string(), brokers });
-    }
+    let partitions = partitions(&consumer, &topic, &brokers, ANSWER_WITHIN)?;
     if single {
         for partition in partitions {
-            let log = log_range(&consumer, &topic, partition)?;
+            let log = log_range(&consumer, &topic, partition, ANSWER_WITHIN)?;
             assignment.lock().ends.insert(partition, log.end);
         }
     }
@@ -106,13 +96,6 @@ pub fn leave(consumer: EventConsumer) {
     }
 }
 
-fn log_range(consumer: &EventConsumer, topic: &str, partition: PartitionId) -> Result<LogRange, Error> {
-    let action = || format!("ask Kafka for the offsets of {topic}-{}", partition.0);
-    let (start, end) =
-        consumer.fetch_watermarks(topic, partition.0, ANSWER_WITHIN).map_err(Error::kafka(action()))?;
-    Ok(LogRange { start, end })
-}
-
 impl GroupContext {
     fn assign(
         &self,
@@ -120,7 +103,9 @@ impl GroupContext {
         partitions: &[PartitionId],
     ) -> Result<TopicPartitionList, Error> {
         let topic = &self.assignment.shared.topic;
-        let read = |partition: &PartitionId| Ok((*partition, log_range(consumer, topic, *partition)?));
+        let read = |partition: &PartitionId| {
+            Ok((*partition, log_range(consumer, topic, *partition, ANSWER_WITHIN)?))
+        };
         let watch = Stopwatch::start();
         let starts = loop {
             let logs: BTreeMap<_, _> = partitions.iter().map(read).collect::<Result<_, Error>>()?;

@@ -1,0 +1,133 @@
+//! What the lake holds of a topic: state objects and data files.
+
+use std::collections::BTreeMap;
+
+use common::lake::{EVENTS, EVENTS_MALFORMED, Lake, LakeError, ObjectMeta, STATE};
+use futures::stream::{self, StreamExt, TryStreamExt};
+
+use crate::error::Error;
+use crate::place::{FileName, Place};
+use crate::state::{DataFile, State};
+
+/// Footers that are read at once.
+const FOOTERS_AT_ONCE: usize = 16;
+
+/// The state objects of a topic's partitions, by partition.
+pub async fn states(lake: &Lake, topic: &str) -> Result<BTreeMap<Place, State>, Error> {
+    states_as_found(lake, topic).await?.into_iter().map(|(place, state)| Ok((place, state?))).collect()
+}
+
+/// The same, with what is wrong with those that cannot be read.
+pub async fn states_as_found(
+    lake: &Lake,
+    topic: &str,
+) -> Result<BTreeMap<Place, Result<State, Error>>, Error> {
+    let mut states = BTreeMap::new();
+    for meta in lake.list(&format!("{STATE}/{EVENTS}")).await? {
+        let Some(place) = Place::of_state(topic, &meta.path) else { continue };
+        if let Some((json, _)) = lake.get(&meta.path).await? {
+            states.insert(place, State::parse(&meta.path, &json));
+        }
+    }
+    Ok(states)
+}
+
+/// The data files that stand in the lake.
+#[derive(Debug, Default)]
+pub struct Files {
+    /// Those that a partition of the topic wrote, as their names say.
+    pub owned: BTreeMap<Place, Vec<(FileName, ObjectMeta)>>,
+    /// Those whose names are not of this job's form.
+    pub foreign: Vec<ObjectMeta>,
+}
+
+impl Files {
+    /// Lists both outputs.
+    pub async fn list(lake: &Lake, topic: &str) -> Result<Self, Error> {
+        let mut files = Self::default();
+        let (events, malformed) = futures::try_join!(lake.list(EVENTS), lake.list(EVENTS_MALFORMED))?;
+        for meta in events.into_iter().chain(malformed) {
+            match FileName::parse(&meta.path) {
+                Some(name) if &*name.place.topic == topic => {
+                    files.owned.entry(name.place.clone()).or_default().push((name, meta));
+                }
+                Some(_) => {}
+                None => files.foreign.push(meta),
+            }
+        }
+        Ok(files)
+    }
+}
+
+/// A file as its footer describes it.
+#[derive(Debug, Clone)]
+pub struct Described {
+    /// What it holds; `flush` is not known from a footer.
+    pub file: DataFile,
+    /// The object.
+    pub meta: ObjectMeta,
+}
+
+/// A file whose footer cannot be read, or contradicts its name.
+#[derive(Debug, Clone)]
+pub struct Undescribed {
+    /// Its path.
+    pub path: String,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// Reads the footers of files. Damaged ones are told apart; a file that was replaced since it was listed is
+/// [`LakeError::Changed`].
+pub async fn describe(
+    lake: &Lake,
+    files: &[(FileName, ObjectMeta)],
+) -> Result<(Vec<Described>, Vec<Undescribed>), LakeError> {
+    let mut described: Vec<_> = stream::iter(files)
+        .map(async |(name, meta)| {
+            let footer = match lake.file(meta.clone()).footer().await {
+                Ok(footer) => footer,
+                Err(LakeError::Damaged { path, reason }) => return Ok(Err(Undescribed { path, reason })),
+                Err(error) => return Err(error),
+            };
+            let labels = footer.file_metadata().key_value_metadata();
+            let label = |key: &str| {
+                let pair = labels?.iter().find(|pair| pair.key.strip_prefix("tributary.") == Some(key));
+                pair?.value.as_deref()
+            };
+            let partition = name.place.partition.0.to_string();
+            let own = label("topic") == Some(&name.place.topic) && label("partition") == Some(&partition);
+            let last_offset = label("last_offset").and_then(|offset| offset.parse().ok());
+            let Some(last_offset) = last_offset.filter(|_| own && label("commit").is_some()) else {
+                let reason = "its footer does not name this partition, its offsets and its commit".to_owned();
+                return Ok(Err(Undescribed { path: meta.path.clone(), reason }));
+            };
+            let file = DataFile {
+                path: meta.path.clone(),
+                stream: name.stream,
+                date: name.date,
+                first_offset: name.first_offset,
+                last_offset,
+                rows: u64::try_from(footer.file_metadata().num_rows()).unwrap_or_default(),
+                bytes: meta.size,
+                flush: 0,
+                generation: name.generation,
+            };
+            Ok(Ok(Described { file, meta: meta.clone() }))
+        })
+        .buffer_unordered(FOOTERS_AT_ONCE)
+        .try_collect::<Vec<_>>()
+        .await?
+        .into_iter()
+        .collect();
+    described.sort_by(|a, b| path_of(a).cmp(path_of(b)));
+    let (good, bad): (Vec<_>, Vec<_>) = described.into_iter().partition(Result::is_ok);
+    Ok((good.into_iter().filter_map(Result::ok).collect(), bad.into_iter().filter_map(Result::err).collect()))
+}
+
+fn path_of(described: &Result<Described, Undescribed>) -> &str {
+    match described {
+        Ok(described) => &described.meta.path,
+        Err(undescribed) => &undescribed.path,
+    }
+}

@@ -1,0 +1,369 @@
+//! One partition: its records against its rows.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use common::lake::{Lake, LakeError};
+use tokio::sync::mpsc;
+
+use super::hash::{self, EventContent, MalformedContent};
+use super::offsets::OffsetSet;
+use super::report::{Kind, Proof};
+use super::rows::{self, Row};
+use super::snapshot::Snapshot;
+use super::table::{RowHash, Suspects, Table};
+use crate::error::Error;
+use crate::extract::Chunk;
+use crate::fingerprint::Fingerprint;
+use crate::inventory::{Described, Undescribed, describe};
+use crate::judging::Judge;
+use crate::ledger::LogRange;
+use crate::place::{Place, Stream};
+use crate::timestamp::Day;
+use crate::topic_log::TopicLog;
+use crate::transform::Record;
+
+/// Records that are compared one by one at a time.
+const MOST_SUSPECTS: u64 = 1_000_000;
+
+/// Chunks of records that wait to be judged.
+const CHUNKS_AHEAD: usize = 16;
+
+/// What is compared with what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// Events of dates all of whose rows have their records in Kafka.
+    Whole,
+    /// Events of dates with a file that also holds rows of records that Kafka does not have any more.
+    Cut,
+    /// Malformed records.
+    Malformed,
+}
+
+/// What a record should have become.
+#[derive(Debug, Clone, Copy)]
+struct Filing {
+    /// Its row; none when it can be read no more and is not in `events_malformed`.
+    row: Option<(Part, RowHash)>,
+    /// The row of a malformed record that it would have in `events` today.
+    also: Option<(Part, RowHash)>,
+}
+
+/// Proves one partition.
+pub struct Prover<'a> {
+    lake: &'a Lake,
+    log: &'a Arc<TopicLog>,
+    judge: &'a mut Judge,
+    place: &'a Place,
+    snapshot: &'a Snapshot,
+    proof: Proof,
+    /// What Kafka has of what was consumed.
+    range: LogRange,
+    files: Vec<Described>,
+    /// Dates of [`Part::Cut`].
+    cut: BTreeSet<NaiveDate>,
+    malformed: OffsetSet,
+    tables: [Table; 3],
+    /// Rows whose record Kafka may have removed because there is a newer one of its key.
+    compacted_away: u64,
+}
+
+impl<'a> Prover<'a> {
+    /// Prepares it.
+    pub fn new(
+        lake: &'a Lake,
+        log: &'a Arc<TopicLog>,
+        judge: &'a mut Judge,
+        place: &'a Place,
+        snapshot: &'a Snapshot,
+    ) -> Self {
+        let state = &snapshot.state;
+        let lost = state.lost.iter().map(|lost| lost.to - lost.from).sum();
+        let proof = Proof {
+            partition: place.partition.0,
+            next_offset: state.next_offset,
+            lost_offsets: lost,
+            ..Proof::default()
+        };
+        Self {
+            lake,
+            log,
+            judge,
+            place,
+            snapshot,
+            proof,
+            range: LogRange { start: 0, end: 0 },
+            files: Vec::new(),
+            cut: BTreeSet::new(),
+            malformed: OffsetSet::default(),
+            tables: Default::default(),
+            compacted_away: 0,
+        }
+    }
+
+    /// Compares. [`LakeError::Changed`]: a file was replaced meanwhile, take another snapshot.
+    pub async fn prove(mut self) -> Result<Proof, Error> {
+        self.measure_log().await?;
+        self.describe_files().await?;
+        self.count_rows().await?;
+        self.count_records().await?;
+        self.tell_unpublished();
+        if self.proof.offsets_without_record > 0 && self.log.is_compacted().await {
+            self.compacted_away = self.proof.offsets_without_record;
+        }
+        for part in [Part::Whole, Part::Cut, Part::Malformed] {
+            for suspects in self.tables[part as usize].differing(MOST_SUSPECTS) {
+                self.examine(part, &suspects).await?;
+            }
+        }
+        Ok(self.proof)
+    }
+
+    async fn measure_log(&mut self) -> Result<(), Error> {
+        let partition = self.place.partition;
+        let log = self.log.ask(move |log| log.range(partition)).await?;
+        let next_offset = self.snapshot.state.next_offset;
+        (self.proof.log_start, self.proof.end_offset) = (log.start, log.end);
+        self.range = LogRange { start: log.start, end: next_offset.min(log.end) };
+        if next_offset > log.end {
+            let detail = format!(
+                "the log ends at {}, {next_offset} is next: the topic was deleted and made anew, or lost records",
+                log.end
+            );
+            self.proof.differs(Kind::OtherTopic, None, None, detail);
+        }
+        Ok(())
+    }
+
+    /// Tails come first: what an instance replaces while this goes on is read before it does.
+    async fn describe_files(&mut self) -> Result<(), Error> {
+        let state = &self.snapshot.state;
+        let (files, bad) = describe(self.lake, &self.snapshot.files).await?;
+        for Undescribed { path, reason } in bad {
+            self.proof.differs(Kind::BadFile, None, Some(&path), reason);
+        }
+        let of_now = |file: &Described| file.file.generation == state.generation;
+        let (mut files, old): (Vec<_>, Vec<_>) = files.into_iter().partition(of_now);
+        self.proof.unproven_rows += old.iter().map(|file| file.file.rows).sum::<u64>();
+        let open: BTreeSet<&str> = state
+            .tails
+            .iter()
+            .map(|tail| &*tail.file.path)
+            .chain(state.all_pending().map(|pending| &*pending.file.path))
+            .collect();
+        files.sort_by_key(|file| !open.contains(&*file.meta.path));
+        for file in &files {
+            let Described { file, meta } = file;
+            if file.first_offset >= state.next_offset || file.last_offset >= state.next_offset {
+                let detail = format!("holds offsets from {}, which were never committed", file.first_offset);
+                self.proof.differs(Kind::BadFile, None, Some(&meta.path), detail);
+            }
+            let straddles = file.first_offset < self.range.start && self.range.start <= file.last_offset;
+            if file.stream == Stream::Events && straddles {
+                self.cut.insert(file.date);
+            }
+        }
+        self.files = files;
+        Ok(())
+    }
+
+    async fn count_rows(&mut self) -> Result<(), Error> {
+        for file in std::mem::take(&mut self.files) {
+            if file.file.last_offset < self.range.start {
+                self.proof.unproven_rows += file.file.rows;
+                continue;
+            }
+            let path = &file.meta.path;
+            let read = rows::read(self.lake, &file, |row| {
+                let content = match row {
+                    Row::Event(event) => {
+                        self.proof.events += 1;
+                        Some((part_of(&self.cut, event.date), hash::of(&event)))
+                    }
+                    Row::Malformed(malformed, own) => {
+                        let offset = malformed.offset;
+                        if !own {
+                            let detail = "names another partition";
+                            self.proof.differs(Kind::NoRecord, Some(offset), Some(path), detail);
+                            None
+                        } else if offset < self.range.start {
+                            self.proof.unproven_rows += 1;
+                            None
+                        } else {
+                            self.proof.malformed += 1;
+                            // A second row of it is found as a difference of content.
+                            self.malformed.insert(offset);
+                            Some((Part::Malformed, hash::of(&malformed)))
+                        }
+                    }
+                };
+                if let Some((part, hash)) = content {
+                    self.tables[part as usize].add_row(hash);
+                }
+            });
+            match read.await {
+                Ok(()) => self.files.push(file),
+                Err(LakeError::Damaged { path, reason }) => {
+                    self.proof.differs(Kind::BadFile, None, Some(&path), reason);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    async fn count_records(&mut self) -> Result<(), Error> {
+        let mut chunks = self.records();
+        while let Some(chunk) = chunks.recv().await {
+            let chunk = chunk?;
+            let mut index = 0;
+            while let Some(record) = chunk.get(index) {
+                index += 1;
+                self.proof.records += 1;
+                self.compare_last(&record);
+                let Filing { row, also } = self.filing(&record).await?;
+                if also.is_some() {
+                    self.proof.replayable += 1;
+                }
+                match row {
+                    Some((part, hash)) => self.tables[part as usize].add_record(hash),
+                    None => {
+                        let detail = "has no row in events_malformed, and cannot be read as an event now";
+                        self.proof.differs(Kind::Missing, Some(record.offset), None, detail);
+                    }
+                }
+            }
+        }
+        let offsets = u64::try_from(self.range.end - self.range.start).unwrap_or_default();
+        self.proof.offsets_without_record = offsets.saturating_sub(self.proof.records);
+        Ok(())
+    }
+
+    /// The last record that was read tells whether this is the topic that was read.
+    fn compare_last(&mut self, record: &Record<'_>) {
+        let last = self.snapshot.state.last_record.as_ref();
+        if last.is_some_and(|last| last.offset == record.offset && *last != Fingerprint::of(record)) {
+            let detail = "is not the record that was read there: the topic was deleted and made anew";
+            self.proof.differs(Kind::OtherTopic, Some(record.offset), None, detail);
+        }
+    }
+
+    fn records(&self) -> mpsc::Receiver<Result<Chunk, Error>> {
+        let (to, chunks) = mpsc::channel(CHUNKS_AHEAD);
+        let (log, partition, range) = (Arc::clone(self.log), self.place.partition, self.range);
+        tokio::task::spawn_blocking(move || {
+            // Nobody wants more of it once the receiver is gone.
+            let read = log.read(partition, range, |chunk| to.blocking_send(Ok(chunk)).is_ok());
+            if let Err(error) = read {
+                let _ = to.blocking_send(Err(error));
+            }
+        });
+        chunks
+    }
+
+    async fn filing(&mut self, record: &Record<'_>) -> Result<Filing, Error> {
+        let event = self.judge.judge(record).await?.ok().map(|event| {
+            let date = Day::of(event.event_timestamp).date();
+            let content = EventContent {
+                date,
+                event_id: &event.event_id,
+                customer_id: event.customer_id,
+                event_type: &event.event_type,
+                product_id: event.product_id,
+                event_timestamp: event.event_timestamp,
+            };
+            (part_of(&self.cut, date), hash::of(&content))
+        });
+        if !self.malformed.contains(record.offset) {
+            return Ok(Filing { row: event, also: None });
+        }
+        let value = record.value.unwrap_or_default();
+        let malformed = MalformedContent { offset: record.offset, key: record.key, value };
+        Ok(Filing { row: Some((Part::Malformed, hash::of(&malformed))), also: event })
+    }
+
+    fn tell_unpublished(&mut self) {
+        for path in &self.snapshot.unpublished {
+            let detail =
+                "is committed, and not as the state object says: start pipeline-c, which publishes it";
+            self.proof.differs(Kind::Unpublished, None, Some(path), detail);
+        }
+    }
+
+    /// Compares the rows of suspect buckets one by one.
+    async fn examine(&mut self, part: Part, suspects: &Suspects) -> Result<(), Error> {
+        let mut wanted: HashMap<RowHash, Vec<i64>> = HashMap::new();
+        let mut seen: HashMap<RowHash, i64> = HashMap::new();
+        let mut malformed_today: HashMap<RowHash, i64> = HashMap::new();
+        let mut chunks = self.records();
+        while let Some(chunk) = chunks.recv().await {
+            let chunk = chunk?;
+            let mut index = 0;
+            while let Some(record) = chunk.get(index) {
+                index += 1;
+                let Filing { row, also } = self.filing(&record).await?;
+                let suspect = |row: Option<(Part, RowHash)>| {
+                    row.filter(|(of, hash)| *of == part && suspects.contain(*hash)).map(|(_, hash)| hash)
+                };
+                if let Some(hash) = suspect(row) {
+                    wanted.entry(hash).or_default().push(record.offset);
+                    seen.entry(hash).or_insert(record.offset);
+                }
+                if let Some(hash) = suspect(also) {
+                    malformed_today.insert(hash, record.offset);
+                }
+            }
+        }
+        for file in &self.files {
+            let in_part = match file.file.stream {
+                Stream::Events => part_of(&self.cut, file.file.date) == part,
+                Stream::Malformed => part == Part::Malformed,
+            };
+            if !in_part {
+                continue;
+            }
+            let (proof, range, compacted_away) = (&mut self.proof, self.range, &mut self.compacted_away);
+            let path = Some(file.meta.path.as_str());
+            rows::read(self.lake, file, |row| {
+                let (hash, detail) = match row {
+                    Row::Event(event) => (hash::of(&event), format!("event {}", event.event_id)),
+                    Row::Malformed(row, own) if own && row.offset >= range.start => {
+                        (hash::of(&row), format!("the malformed record at offset {}", row.offset))
+                    }
+                    Row::Malformed(..) => return,
+                };
+                if !suspects.contain(hash) || wanted.get_mut(&hash).and_then(Vec::pop).is_some() {
+                    return;
+                }
+                if let Some(offset) = seen.get(&hash) {
+                    proof.differs(Kind::Doubled, Some(*offset), path, format!("{detail} is there once more"));
+                } else if let Some(offset) = malformed_today.get(&hash) {
+                    let detail = format!("{detail} is in events_malformed too");
+                    proof.differs(Kind::InBoth, Some(*offset), path, detail);
+                } else if part == Part::Cut || *compacted_away > 0 {
+                    *compacted_away = compacted_away.saturating_sub(1);
+                    proof.unproven_rows += 1;
+                    match part {
+                        Part::Malformed => proof.malformed -= 1,
+                        Part::Whole | Part::Cut => proof.events -= 1,
+                    }
+                } else {
+                    let detail = format!("{detail}: Kafka has no record with this content");
+                    proof.differs(Kind::NoRecord, None, path, detail);
+                }
+            })
+            .await?;
+        }
+        let mut missing: Vec<i64> = wanted.into_values().flatten().collect();
+        missing.sort_unstable();
+        for offset in missing {
+            self.proof.differs(Kind::Missing, Some(offset), None, "has no row in the lake");
+        }
+        Ok(())
+    }
+}
+
+fn part_of(cut: &BTreeSet<NaiveDate>, date: NaiveDate) -> Part {
+    if cut.contains(&date) { Part::Cut } else { Part::Whole }
+}
