@@ -114,12 +114,14 @@ impl TopicLog {
                     }
                 }
                 Some(Ok(_) | Err(KafkaError::PartitionEOF(_))) => break,
-                Some(Err(error)) => match error.rdkafka_error_code() {
-                    Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+                Some(Err(error)) => {
+                    if let Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) =
+                        error.rdkafka_error_code()
+                    {
                         return Err(Error::OutOfRange { topic: self.topic.to_string() });
                     }
-                    _ => tracing::warn!(%error, "waiting for Kafka"),
-                },
+                    tracing::warn!(%error, "waiting for Kafka");
+                }
                 None => {}
             }
             if waited.elapsed() > STALLED_AFTER {

@@ -95,7 +95,9 @@ fn groups(files: &Files, place: &Place, wanted: impl Fn(NaiveDate) -> bool) -> B
         groups.entry(group).or_default().push((name.clone(), meta.clone()));
     }
     groups.retain(|_, files| files.len() > 1);
-    groups.values_mut().for_each(|files| files.sort_by_key(|(name, _)| name.first_offset));
+    for files in groups.values_mut() {
+        files.sort_by_key(|(name, _)| name.first_offset);
+    }
     groups
 }
 

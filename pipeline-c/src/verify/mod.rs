@@ -3,6 +3,7 @@
 //! Kafka's records are judged again and compared with the rows that stand in the lake, partition by partition, as
 //! multisets of contents: first by sums in buckets, then, where a bucket differs, row by row.
 
+mod examine;
 mod hash;
 mod offsets;
 mod proof;

@@ -1,6 +1,6 @@
 //! One partition: its records against its rows.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::NaiveDate;
@@ -12,7 +12,7 @@ use super::offsets::OffsetSet;
 use super::report::{Kind, Proof};
 use super::rows::{self, Row};
 use super::snapshot::Snapshot;
-use super::table::{RowHash, Suspects, Table};
+use super::table::{RowHash, Table};
 use crate::error::Error;
 use crate::extract::Chunk;
 use crate::fingerprint::Fingerprint;
@@ -32,7 +32,7 @@ const CHUNKS_AHEAD: usize = 16;
 
 /// What is compared with what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part {
     /// Events of dates all of whose rows have their records in Kafka.
     Whole,
     /// Events of dates with a file that also holds rows of records that Kafka does not have any more.
@@ -43,30 +43,30 @@ enum Part {
 
 /// What a record should have become.
 #[derive(Debug, Clone, Copy)]
-struct Filing {
+pub(super) struct Filing {
     /// Its row; none when it can be read no more and is not in `events_malformed`.
-    row: Option<(Part, RowHash)>,
+    pub(super) row: Option<(Part, RowHash)>,
     /// The row of a malformed record that it would have in `events` today.
-    also: Option<(Part, RowHash)>,
+    pub(super) also: Option<(Part, RowHash)>,
 }
 
 /// Proves one partition.
 pub struct Prover<'a> {
-    lake: &'a Lake,
+    pub(super) lake: &'a Lake,
     log: &'a Arc<TopicLog>,
     judge: &'a mut Judge,
     place: &'a Place,
     snapshot: &'a Snapshot,
-    proof: Proof,
+    pub(super) proof: Proof,
     /// What Kafka has of what was consumed.
-    range: LogRange,
-    files: Vec<Described>,
+    pub(super) range: LogRange,
+    pub(super) files: Vec<Described>,
     /// Dates of [`Part::Cut`].
-    cut: BTreeSet<NaiveDate>,
+    pub(super) cut: BTreeSet<NaiveDate>,
     malformed: OffsetSet,
     tables: [Table; 3],
     /// Rows whose record Kafka may have removed because there is a newer one of its key.
-    compacted_away: u64,
+    pub(super) compacted_away: u64,
 }
 
 impl<'a> Prover<'a> {
@@ -226,12 +226,11 @@ impl<'a> Prover<'a> {
                 if also.is_some() {
                     self.proof.replayable += 1;
                 }
-                match row {
-                    Some((part, hash)) => self.tables[part as usize].add_record(hash),
-                    None => {
-                        let detail = "has no row in events_malformed, and cannot be read as an event now";
-                        self.proof.differs(Kind::Missing, Some(record.offset), None, detail);
-                    }
+                if let Some((part, hash)) = row {
+                    self.tables[part as usize].add_record(hash);
+                } else {
+                    let detail = "has no row in events_malformed, and cannot be read as an event now";
+                    self.proof.differs(Kind::Missing, Some(record.offset), None, detail);
                 }
             }
         }
@@ -249,7 +248,8 @@ impl<'a> Prover<'a> {
         }
     }
 
-    fn records(&self) -> mpsc::Receiver<Result<Chunk, Error>> {
+    /// All records that are compared.
+    pub(super) fn records(&self) -> mpsc::Receiver<Result<Chunk, Error>> {
         let (to, chunks) = mpsc::channel(CHUNKS_AHEAD);
         let (log, partition, range) = (Arc::clone(self.log), self.place.partition, self.range);
         tokio::task::spawn_blocking(move || {
@@ -262,7 +262,8 @@ impl<'a> Prover<'a> {
         chunks
     }
 
-    async fn filing(&mut self, record: &Record<'_>) -> Result<Filing, Error> {
+    /// What a record should have become.
+    pub(super) async fn filing(&mut self, record: &Record<'_>) -> Result<Filing, Error> {
         let event = self.judge.judge(record).await?.ok().map(|event| {
             let date = Day::of(event.event_timestamp).date();
             let content = EventContent {
@@ -290,80 +291,9 @@ impl<'a> Prover<'a> {
             self.proof.differs(Kind::Unpublished, None, Some(path), detail);
         }
     }
-
-    /// Compares the rows of suspect buckets one by one.
-    async fn examine(&mut self, part: Part, suspects: &Suspects) -> Result<(), Error> {
-        let mut wanted: HashMap<RowHash, Vec<i64>> = HashMap::new();
-        let mut seen: HashMap<RowHash, i64> = HashMap::new();
-        let mut malformed_today: HashMap<RowHash, i64> = HashMap::new();
-        let mut chunks = self.records();
-        while let Some(chunk) = chunks.recv().await {
-            let chunk = chunk?;
-            let mut index = 0;
-            while let Some(record) = chunk.get(index) {
-                index += 1;
-                let Filing { row, also } = self.filing(&record).await?;
-                let suspect = |row: Option<(Part, RowHash)>| {
-                    row.filter(|(of, hash)| *of == part && suspects.contain(*hash)).map(|(_, hash)| hash)
-                };
-                if let Some(hash) = suspect(row) {
-                    wanted.entry(hash).or_default().push(record.offset);
-                    seen.entry(hash).or_insert(record.offset);
-                }
-                if let Some(hash) = suspect(also) {
-                    malformed_today.insert(hash, record.offset);
-                }
-            }
-        }
-        for file in &self.files {
-            let in_part = match file.file.stream {
-                Stream::Events => part_of(&self.cut, file.file.date) == part,
-                Stream::Malformed => part == Part::Malformed,
-            };
-            if !in_part {
-                continue;
-            }
-            let (proof, range, compacted_away) = (&mut self.proof, self.range, &mut self.compacted_away);
-            let path = Some(file.meta.path.as_str());
-            rows::read(self.lake, file, |row| {
-                let (hash, detail) = match row {
-                    Row::Event(event) => (hash::of(&event), format!("event {}", event.event_id)),
-                    Row::Malformed(row, own) if own && row.offset >= range.start => {
-                        (hash::of(&row), format!("the malformed record at offset {}", row.offset))
-                    }
-                    Row::Malformed(..) => return,
-                };
-                if !suspects.contain(hash) || wanted.get_mut(&hash).and_then(Vec::pop).is_some() {
-                    return;
-                }
-                if let Some(offset) = seen.get(&hash) {
-                    proof.differs(Kind::Doubled, Some(*offset), path, format!("{detail} is there once more"));
-                } else if let Some(offset) = malformed_today.get(&hash) {
-                    let detail = format!("{detail} is in events_malformed too");
-                    proof.differs(Kind::InBoth, Some(*offset), path, detail);
-                } else if part == Part::Cut || *compacted_away > 0 {
-                    *compacted_away = compacted_away.saturating_sub(1);
-                    proof.unproven_rows += 1;
-                    match part {
-                        Part::Malformed => proof.malformed -= 1,
-                        Part::Whole | Part::Cut => proof.events -= 1,
-                    }
-                } else {
-                    let detail = format!("{detail}: Kafka has no record with this content");
-                    proof.differs(Kind::NoRecord, None, path, detail);
-                }
-            })
-            .await?;
-        }
-        let mut missing: Vec<i64> = wanted.into_values().flatten().collect();
-        missing.sort_unstable();
-        for offset in missing {
-            self.proof.differs(Kind::Missing, Some(offset), None, "has no row in the lake");
-        }
-        Ok(())
-    }
 }
 
-fn part_of(cut: &BTreeSet<NaiveDate>, date: NaiveDate) -> Part {
+/// Where the rows of a date's events are compared.
+pub(super) fn part_of(cut: &BTreeSet<NaiveDate>, date: NaiveDate) -> Part {
     if cut.contains(&date) { Part::Cut } else { Part::Whole }
 }

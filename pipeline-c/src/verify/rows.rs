@@ -1,5 +1,7 @@
 //! The rows of a data file, as contents.
 
+use std::fmt;
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, RecordBatch};
@@ -19,6 +21,15 @@ pub enum Row<'a> {
     Event(EventContent<'a>),
     /// Of `events_malformed`; whether its columns name the partition of its file.
     Malformed(MalformedContent<'a>, bool),
+}
+
+impl fmt::Display for Row<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Event(event) => write!(f, "event {}", event.event_id),
+            Self::Malformed(malformed, _) => write!(f, "the malformed record at offset {}", malformed.offset),
+        }
+    }
 }
 
 /// Gives every row of a file to `take`.
