@@ -226,10 +226,7 @@ impl Loader {
     /// Makes all that is committed visible, and only that. Repeating it changes nothing.
     pub async fn publish(&mut self) -> Result<(), Error> {
         self.publish_all(|state| &mut state.pending).await?;
-        if !self.ledger.state().pending_then.is_empty() {
-            self.publish_all(|state| &mut state.pending_then).await?;
-        }
-        self.remove_all().await
+        self.take_away().await
     }
 
     async fn publish_all(&mut self, files: fn(&mut State) -> &mut Vec<Pending>) -> Result<(), Error> {

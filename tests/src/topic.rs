@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -12,6 +12,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use serde_json::json;
 
 use crate::program::Program;
+use crate::shop::until;
 use crate::{clean_up, http, services, unique_name};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -90,6 +91,49 @@ impl Topic {
             .args(["--topic", &self.name, "--output", "json"])
             .env("KAFKA_GROUP", &self.name)
             .args(["--brokers", brokers, "--registry", registry, "--lake", lake])
+    }
+
+    /// One of pipeline C's subcommands, with this topic and `lake`; it reports as JSON.
+    #[must_use]
+    pub fn tool(&self, subcommand: &str, lake: &str) -> Program {
+        Program::new("pipeline-c")
+            .args([subcommand, "--topic", &self.name, "--lake", lake, "--output", "json"])
+            .env("KAFKA_BROKERS", &services::kafka())
+            .env("SCHEMA_REGISTRY_URL", &services::registry())
+    }
+
+    /// Asserts that `pipeline-c verify` finds each record to be one row, and returns its report.
+    pub async fn verify(&self, lake: &str) -> serde_json::Value {
+        let report = self.tool("verify", lake).report().await;
+        assert_eq!(report["clean"], true, "{report}");
+        report
+    }
+
+    /// Deletes all records of a partition before an offset, as retention does.
+    pub async fn delete_before(&self, partition: i32, offset: i64) {
+        let mut offsets = TopicPartitionList::new();
+        offsets.add_partition_offset(&self.name, partition, Offset::Offset(offset)).unwrap();
+        admin().delete_records(&offsets, &AdminOptions::new()).await.unwrap();
+    }
+
+    /// Adds partitions, so that there are this many.
+    pub async fn add_partitions(&mut self, partitions: i32) {
+        let count = usize::try_from(partitions).unwrap();
+        let added = NewPartitions::new(&self.name, count);
+        let done = admin().create_partitions([&added], &AdminOptions::new()).await.unwrap();
+        assert!(done.iter().all(Result::is_ok), "Kafka: {done:?}");
+        self.partitions = partitions;
+    }
+
+    /// Deletes the topic and makes another one of the same name.
+    pub async fn make_anew(&self) {
+        admin().delete_topics(&[&self.name], &AdminOptions::new()).await.unwrap();
+        let topic = NewTopic::new(&self.name, self.partitions, TopicReplication::Fixed(1));
+        let made = async || {
+            let made = admin().create_topics([&topic], &AdminOptions::new()).await.unwrap();
+            made.iter().all(Result::is_ok)
+        };
+        until(made, "the topic cannot be made anew").await;
     }
 
     /// Registers a schema for the values and returns its id. Registries refuse what is incompatible, unless it has

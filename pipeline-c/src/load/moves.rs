@@ -172,11 +172,15 @@ impl Loader {
         Ok(in_both_ms)
     }
 
-    /// Removes what is to be removed, once all that is pending is visible.
-    pub(super) async fn remove_all(&mut self) -> Result<(), Error> {
-        if !self.ledger.state().removals.is_empty() {
-            failpoint("move-removing");
+    /// Takes rows away from where they were, once they are visible where they are.
+    pub(super) async fn take_away(&mut self) -> Result<(), Error> {
+        let state = self.ledger.state();
+        if state.pending_then.is_empty() && state.removals.is_empty() {
+            return Ok(());
         }
+        failpoint("move-added");
+        self.publish_all(|state| &mut state.pending_then).await?;
+        failpoint("move-left");
         for index in 0..self.ledger.state().removals.len() {
             let Removal { path, object, removed } = &self.ledger.state().removals[index];
             if *removed {

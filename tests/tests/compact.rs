@@ -1,0 +1,67 @@
+//! `pipeline-c compact`: fewer files, the same rows.
+
+use tests::events::{Events, assert_exactly_once};
+use tests::lake::Lake;
+use tests::topic::Topic;
+
+/// Several files a partition and date.
+async fn in_small_files(lake: &Lake) -> Topic {
+    let topic = Topic::empty(2).await;
+    for _ in 0..3 {
+        append(&topic, lake).await;
+    }
+    topic
+}
+
+async fn append(topic: &Topic, lake: &Lake) {
+    topic.produce("--count 400 --invalid-ratio 0.1 --from 2025-01-01 --to 2025-01-04").await;
+    topic.pipeline_c(&lake.url).args(["--tail", "append"]).report().await;
+}
+
+#[tokio::test]
+async fn each_past_date_gets_one_file_a_partition_and_the_same_rows() {
+    let lake = Lake::empty().await;
+    let topic = in_small_files(&lake).await;
+    let before = assert_exactly_once(&topic, lake.download().await.path()).await;
+    assert!(before.files_by_date().values().any(|files| *files > 2), "{:?}", before.files_by_date());
+
+    let one = topic.tool("compact", &lake.url).args(["--date", "2025-01-02"]).report().await;
+    assert_eq!((one["merged"].as_u64(), one["written"].as_u64()), (Some(6), Some(2)), "{one}");
+    // Today's folders are open, and so is the folder of malformed records.
+    let all = topic.tool("compact", &lake.url).report().await;
+    assert!(all["merged"].as_u64() > Some(0), "{all}");
+    let after = assert_exactly_once(&topic, lake.download().await.path()).await;
+    for (date, files) in after.files_by_date().into_iter().filter(|(date, _)| date.contains("2025-01")) {
+        assert_eq!(files, 2, "{date}");
+    }
+    assert_eq!(after.malformed_files.len(), before.malformed_files.len());
+    let again = topic.tool("compact", &lake.url).report().await;
+    assert_eq!(again["merged"], 0, "{again}");
+
+    let malformed = topic.tool("compact", &lake.url).args(["--before", "9999-01-01"]).report().await;
+    assert!(malformed["merged"].as_u64() > Some(0), "{malformed}");
+    topic.verify(&lake.url).await;
+    append(&topic, &lake).await;
+    assert_exactly_once(&topic, lake.download().await.path()).await;
+}
+
+#[tokio::test]
+async fn killed_at_any_step_it_is_finished_by_the_next_owner_and_no_row_is_ever_in_no_file() {
+    let lake = Lake::empty().await;
+    let topic = in_small_files(&lake).await;
+    let mut records = 1_200;
+    for step in ["move-staged", "move-committed", "move-added", "move-left", "move-published"] {
+        let killed = topic.tool("compact", &lake.url).env("FAILPOINT", &format!("{step}=KILL@2")).run().await;
+        assert_eq!(killed.code, -1, "{step}: {killed:#?}");
+        let seen = Events::read(lake.download().await.path()).await.rows;
+        let rows = seen.events.values().sum::<u64>() + u64::try_from(seen.malformed.len()).unwrap();
+        assert!(rows >= records, "{step}: {rows} of {records}");
+
+        // A run claims the partitions, so it finishes what is committed.
+        append(&topic, &lake).await;
+        records += 400;
+        assert_exactly_once(&topic, lake.download().await.path()).await;
+    }
+    topic.tool("compact", &lake.url).report().await;
+    topic.verify(&lake.url).await;
+}
