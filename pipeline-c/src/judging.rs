@@ -23,7 +23,7 @@ impl Judge {
     }
 
     /// The event that the record is now, or why it is none.
-    pub async fn judge(&mut self, record: &Record<'_>) -> Result<Result<Event, Malformed>, Error> {
+    pub async fn judge<'a>(&mut self, record: &Record<'a>) -> Result<Result<Event<'a>, Malformed>, Error> {
         let (id, body) = match framed(record) {
             Ok(framed) => framed,
             Err(malformed) => return Ok(Err(malformed)),

@@ -89,7 +89,8 @@ impl Loader {
         let ledger = Ledger::claim(&lake, &place, log, claim).await?;
         let (patience, on_new_topic) = (claim.patience, claim.gates.on_new_topic);
         let room = Room::of(ByteSize(u64::MAX));
-        let mut loader = Self { lake, place, ledger, rule, patience, room, log, on_new_topic, last_record: None };
+        let mut loader =
+            Self { lake, place, ledger, rule, patience, room, log, on_new_topic, last_record: None };
         let state = loader.ledger.state();
         for upload in uploads.iter().filter(|upload| loader.place.owns(&upload.path)) {
             if !state.all_pending().any(|file| file.staged.upload == upload.id) {

@@ -38,6 +38,10 @@ says_what_it_takes! {
     pipeline_a: "pipeline-a";
     pipeline_b: "pipeline-b";
     pipeline_c: "pipeline-c";
+    pipeline_c_status: "pipeline-c" "status";
+    pipeline_c_verify: "pipeline-c" "verify";
+    pipeline_c_replay_malformed: "pipeline-c" "replay-malformed";
+    pipeline_c_compact: "pipeline-c" "compact";
     api: "api";
     demo: "demo";
 }

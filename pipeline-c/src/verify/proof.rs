@@ -25,7 +25,7 @@ use crate::topic_log::TopicLog;
 use crate::transform::Record;
 
 /// Records that are compared one by one at a time.
-const MOST_SUSPECTS: u64 = 1_000_000;
+const MOST_SUSPECTS: u64 = 400_000;
 
 /// Chunks of records that wait to be judged.
 const CHUNKS_AHEAD: usize = 16;
@@ -268,9 +268,9 @@ impl<'a> Prover<'a> {
             let date = Day::of(event.event_timestamp).date();
             let content = EventContent {
                 date,
-                event_id: &event.event_id,
+                event_id: event.event_id,
                 customer_id: event.customer_id,
-                event_type: &event.event_type,
+                event_type: event.event_type,
                 product_id: event.product_id,
                 event_timestamp: event.event_timestamp,
             };
