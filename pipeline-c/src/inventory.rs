@@ -1,6 +1,6 @@
 //! What the lake holds of a topic: state objects and data files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use common::lake::{EVENTS, EVENTS_MALFORMED, Lake, LakeError, ObjectMeta, STATE};
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -59,6 +59,9 @@ impl Files {
     }
 }
 
+/// Footers that were read before; a content never changes.
+pub type Footers = HashMap<ObjectMeta, Described>;
+
 /// A file as its footer describes it.
 #[derive(Debug, Clone)]
 pub struct Described {
@@ -82,9 +85,13 @@ pub struct Undescribed {
 pub async fn describe(
     lake: &Lake,
     files: &[(FileName, ObjectMeta)],
+    known: &mut Footers,
 ) -> Result<(Vec<Described>, Vec<Undescribed>), LakeError> {
     let mut described: Vec<_> = stream::iter(files)
         .map(async |(name, meta)| {
+            if let Some(described) = known.get(meta) {
+                return Ok(Ok(described.clone()));
+            }
             let footer = match lake.file(meta.clone()).footer().await {
                 Ok(footer) => footer,
                 Err(LakeError::Damaged { path, reason }) => return Ok(Err(Undescribed { path, reason })),
@@ -121,8 +128,15 @@ pub async fn describe(
         .into_iter()
         .collect();
     described.sort_by(|a, b| path_of(a).cmp(path_of(b)));
-    let (good, bad): (Vec<_>, Vec<_>) = described.into_iter().partition(Result::is_ok);
-    Ok((good.into_iter().filter_map(Result::ok).collect(), bad.into_iter().filter_map(Result::err).collect()))
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    for described in described {
+        match described {
+            Ok(described) => good.push(described),
+            Err(undescribed) => bad.push(undescribed),
+        }
+    }
+    known.extend(good.iter().map(|described: &Described| (described.meta.clone(), described.clone())));
+    Ok((good, bad))
 }
 
 fn path_of(described: &Result<Described, Undescribed>) -> &str {

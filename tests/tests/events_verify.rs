@@ -66,7 +66,7 @@ async fn rows_and_records_are_counted_and_found_to_be_the_same_after_each_flush(
 async fn an_instance_may_go_on_writing_meanwhile() {
     let (topic, lake) = (Topic::filled(THREE_DAYS).await, Lake::empty().await);
     let more = topic.producer("--rate 1000 --invalid-ratio 0.02").start();
-    let mut staying = topic.pipeline_c(&lake.url).args(["--every", "1s"]).start();
+    let mut staying = topic.pipeline_c(&lake.url).args(["--every", "3s"]).start();
     while staying.next_report().await["read"] == 0 {}
     for _ in 0..3 {
         topic.verify(&lake.url).await;

@@ -28,7 +28,7 @@ use crate::settings::SecretUrl;
 pub struct Version(pub String);
 
 /// An object as a listing shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ObjectMeta {
     /// Path below the lake's root, `/` between folders.
     pub path: String,

@@ -15,7 +15,7 @@ use common::settings::duration;
 
 use crate::commands::{FilesArgs, OutputArgs};
 use crate::error::Error;
-use crate::inventory::{Described, Files, Undescribed, describe, states};
+use crate::inventory::{Described, Files, Footers, Undescribed, describe, states};
 use crate::load::Loader;
 use crate::place::{Place, Stream};
 use crate::rewrite;
@@ -103,7 +103,7 @@ fn groups(files: &Files, place: &Place, wanted: impl Fn(NaiveDate) -> bool) -> B
 
 /// Replaces the first file by all of them, then removes the others; returns how long readers could see both.
 async fn merge(lake: &Lake, loader: &mut Loader, files: &[Listed], clock: &Clock) -> Result<u64, Error> {
-    let (mut described, bad) = describe(lake, files).await?;
+    let (mut described, bad) = describe(lake, files, &mut Footers::default()).await?;
     if let Some(Undescribed { path, reason }) = bad.into_iter().next() {
         return Err(LakeError::Damaged { path, reason }.into());
     }

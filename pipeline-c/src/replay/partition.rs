@@ -13,7 +13,7 @@ use parquet::arrow::ParquetRecordBatchStreamBuilder;
 use super::{Replayed, Selection, no_longer};
 use crate::batch::Batch;
 use crate::error::Error;
-use crate::inventory::{Described, Files, Undescribed, describe};
+use crate::inventory::{Described, Files, Footers, Undescribed, describe};
 use crate::judging::Judge;
 use crate::load::Loader;
 use crate::place::{Place, Stream};
@@ -98,7 +98,7 @@ impl Partition<'_> {
         let mut files = Files::list(&self.lake, &self.place.topic).await?;
         let mut owned = files.owned.remove(&self.place).unwrap_or_default();
         owned.retain(|(name, _)| name.stream == Stream::Malformed && self.selection.has(name.date));
-        let (described, bad) = describe(&self.lake, &owned).await?;
+        let (described, bad) = describe(&self.lake, &owned, &mut Footers::default()).await?;
         match bad.into_iter().next() {
             None => Ok(described),
             Some(Undescribed { path, reason }) => Err(LakeError::Damaged { path, reason }.into()),

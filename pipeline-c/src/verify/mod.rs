@@ -23,6 +23,7 @@ use common::settings::{KafkaArgs, LakeArgs, RegistryArgs, duration};
 
 use crate::commands::OutputArgs;
 use crate::error::Error;
+use crate::inventory::{Files, Footers, states};
 use crate::judging::Judge;
 use crate::place::Place;
 use crate::schemas::Schemas;
@@ -30,10 +31,9 @@ use crate::topic_log::{ANSWER_WITHIN, TopicLog};
 use proof::Prover;
 pub use report::Verified;
 use report::{Kind, Proof};
-use snapshot::{Snapshot, Snapshots};
 
 /// How often a partition is read again because one of its files was replaced meanwhile.
-const ATTEMPTS: u32 = 5;
+const ATTEMPTS: u32 = 10;
 
 /// Settings of `verify`.
 #[derive(Debug, Clone, Args)]
@@ -59,21 +59,26 @@ pub async fn run(args: &VerifyArgs) -> Result<Verified, Error> {
     let log = Arc::new(TopicLog::open(&args.kafka, ANSWER_WITHIN)?);
     let known = log.ask(TopicLog::partitions).await?;
     let topic = args.kafka.topic.clone();
-    let Snapshots { partitions, stray, foreign } = snapshot::take(&lake, &topic).await?;
-    let mut proofs = Vec::with_capacity(partitions.len());
-    let consumed: Vec<_> = partitions.keys().map(|place| place.partition).collect();
-    for (place, snapshot) in partitions {
+    // A partition has a state object before it has files.
+    let Files { owned, foreign } = Files::list(&lake, &topic).await?;
+    let consumed = states(&lake, &topic).await?;
+    let mut proofs = Vec::with_capacity(consumed.len());
+    for place in consumed.keys() {
         let exists = known.contains(&place.partition);
-        proofs.push(prove(&lake, &log, &mut judge, place, snapshot, exists).await?);
+        proofs.push(prove(&lake, &log, &mut judge, place, exists).await?);
     }
+    let stray =
+        owned.into_iter().filter(|(place, _)| !consumed.contains_key(place)).flat_map(|(_, files)| files);
+    let stray = stray.map(|(_, meta)| meta).collect();
     let (parquet, other): (Vec<_>, Vec<_>) =
         foreign.into_iter().partition(|meta| meta.path.ends_with(".parquet"));
+    let unread = known.iter().filter(|id| !consumed.keys().any(|place| place.partition == **id));
     let paths = |metas: Vec<ObjectMeta>| metas.into_iter().map(|meta| meta.path).collect();
     let stray_files: Vec<String> = paths([stray, parquet].concat());
     Ok(Verified {
         topic,
         clean: stray_files.is_empty() && proofs.iter().all(|proof| proof.differences.is_empty()),
-        unread_partitions: known.iter().filter(|id| !consumed.contains(id)).map(|id| id.0).collect(),
+        unread_partitions: unread.map(|id| id.0).collect(),
         partitions: proofs,
         stray_files,
         other_objects: paths(other),
@@ -85,25 +90,23 @@ async fn prove(
     lake: &Lake,
     log: &Arc<TopicLog>,
     judge: &mut Judge,
-    place: Place,
-    mut snapshot: Snapshot,
+    place: &Place,
     exists: bool,
 ) -> Result<Proof, Error> {
+    if !exists {
+        let mut proof = Proof { partition: place.partition.0, ..Proof::default() };
+        proof.differs(Kind::OtherTopic, None, None, "the topic has no such partition any more");
+        return Ok(proof);
+    }
+    let mut footers = Footers::default();
     for _ in 0..ATTEMPTS {
-        if !exists {
-            let mut proof = Proof { partition: place.partition.0, ..Proof::default() };
-            proof.differs(Kind::OtherTopic, None, None, "the topic has no such partition any more");
-            return Ok(proof);
-        }
-        match Prover::new(lake, log, judge, &place, &snapshot).prove().await {
+        let snapshot = snapshot::take(lake, place).await?;
+        match Prover::new(lake, log, judge, place, &snapshot).prove(&mut footers).await {
             Err(Error::Lake(LakeError::Changed(path))) => {
                 tracing::info!(path, "was replaced while it was read: reading the partition again");
-                let mut now = snapshot::take(lake, &place.topic).await?;
-                let Some(again) = now.partitions.remove(&place) else { break };
-                snapshot = again;
             }
             done => return done,
         }
     }
-    Err(Error::Busy { place })
+    Err(Error::Busy { place: place.clone() })
 }

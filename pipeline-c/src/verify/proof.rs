@@ -16,7 +16,7 @@ use super::table::{RowHash, Table};
 use crate::error::Error;
 use crate::extract::Chunk;
 use crate::fingerprint::Fingerprint;
-use crate::inventory::{Described, Undescribed, describe};
+use crate::inventory::{Described, Footers, Undescribed, describe};
 use crate::judging::Judge;
 use crate::ledger::LogRange;
 use crate::place::{Place, Stream};
@@ -103,9 +103,9 @@ impl<'a> Prover<'a> {
     }
 
     /// Compares. [`LakeError::Changed`]: a file was replaced meanwhile, take another snapshot.
-    pub async fn prove(mut self) -> Result<Proof, Error> {
+    pub async fn prove(mut self, known: &mut Footers) -> Result<Proof, Error> {
         self.measure_log().await?;
-        self.describe_files().await?;
+        self.describe_files(known).await?;
         self.count_rows().await?;
         self.count_records().await?;
         self.tell_unpublished();
@@ -137,9 +137,9 @@ impl<'a> Prover<'a> {
     }
 
     /// Tails come first: what an instance replaces while this goes on is read before it does.
-    async fn describe_files(&mut self) -> Result<(), Error> {
+    async fn describe_files(&mut self, known: &mut Footers) -> Result<(), Error> {
         let state = &self.snapshot.state;
-        let (files, bad) = describe(self.lake, &self.snapshot.files).await?;
+        let (files, bad) = describe(self.lake, &self.snapshot.files, known).await?;
         for Undescribed { path, reason } in bad {
             self.proof.differs(Kind::BadFile, None, Some(&path), reason);
         }

@@ -1,6 +1,5 @@
 //! The files that belong to one content of a state object: what a reader sees right after that commit.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use common::lake::{Expect, Lake, ObjectMeta};
@@ -27,53 +26,25 @@ pub struct Snapshot {
     pub unpublished: Vec<String>,
 }
 
-/// Everything of a topic, each partition at a commit of its own.
-#[derive(Debug, Default)]
-pub struct Snapshots {
-    /// By partition.
-    pub partitions: BTreeMap<Place, Snapshot>,
-    /// Files of partitions that have no state object.
-    pub stray: Vec<ObjectMeta>,
-    /// Files whose names are not of this job's form.
-    pub foreign: Vec<ObjectMeta>,
-}
-
-/// Lists the lake until the state objects before and after the listing are the same, partition by partition, and
-/// what they have pending is visible. Instances may go on writing meanwhile.
-pub async fn take(lake: &Lake, topic: &str) -> Result<Snapshots, Error> {
-    let mut taken = Snapshots::default();
-    let mut before = states(lake, topic).await?;
+/// Lists the lake until the state object before and after the listing is the same, and what it has pending is visible.
+/// Instances may go on writing meanwhile.
+pub async fn take(lake: &Lake, place: &Place) -> Result<Snapshot, Error> {
+    let mut before = states(lake, &place.topic).await?.remove(place);
     for attempt in 1..=ATTEMPTS {
-        let mut files = Files::list(lake, topic).await?;
-        let after = states(lake, topic).await?;
-        let last = attempt == ATTEMPTS;
-        for (place, state) in &after {
-            let still = before.get(place).is_some_and(|before| before.commit == state.commit);
-            if taken.partitions.contains_key(place) || !still {
-                continue;
-            }
-            let files = files.owned.remove(place).unwrap_or_default();
-            let unpublished = unpublished(state, &files);
-            if unpublished.is_empty() || last {
-                taken.partitions.insert(place.clone(), Snapshot { state: state.clone(), files, unpublished });
+        let files = Files::list(lake, &place.topic).await?.owned.remove(place).unwrap_or_default();
+        let after = states(lake, &place.topic).await?.remove(place);
+        if let (Some(before), Some(after)) = (&before, &after)
+            && before.commit == after.commit
+        {
+            let unpublished = unpublished(after, &files);
+            if unpublished.is_empty() || attempt == ATTEMPTS {
+                return Ok(Snapshot { state: after.clone(), files, unpublished });
             }
         }
-        let missing = after.keys().find(|place| !taken.partitions.contains_key(place));
-        match missing {
-            None => {
-                let stray = files.owned.into_iter().filter(|(place, _)| !after.contains_key(place));
-                taken.stray = stray.flat_map(|(_, files)| files).map(|(_, meta)| meta).collect();
-                taken.foreign = files.foreign;
-                return Ok(taken);
-            }
-            Some(place) if last => return Err(Error::Busy { place: place.clone() }),
-            Some(_) => {
-                before = after;
-                tokio::time::sleep(PAUSE).await;
-            }
-        }
+        before = after;
+        tokio::time::sleep(PAUSE).await;
     }
-    unreachable!("the last attempt returns")
+    Err(Error::Busy { place: place.clone() })
 }
 
 /// Paths where the lake is not yet as the state says.
