@@ -26,3 +26,5 @@ pub mod lake;
 pub mod profiles;
 #[cfg(feature = "source")]
 pub mod source;
+#[cfg(feature = "source")]
+pub mod verify;

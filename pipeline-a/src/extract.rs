@@ -85,7 +85,7 @@ pub async fn read(
 }
 
 /// Sums up everything that the affected customers ever bought; returns the rows read.
-async fn recompute(
+pub async fn recompute(
     source: &Source,
     increment: &Increment,
     affected: &HashSet<CustomerId>,
@@ -116,7 +116,7 @@ async fn recompute(
 }
 
 /// Leaves the quarantined customers whose row is fine now, or gone.
-async fn drop_still_bad(
+pub async fn drop_still_bad(
     source: &Source,
     quarantined: &mut HashSet<QuarantinedKey>,
 ) -> Result<(), SourceError> {
@@ -131,11 +131,13 @@ async fn drop_still_bad(
     Ok(())
 }
 
-fn customer_id((_, id): &QuarantinedKey) -> Option<CustomerId> {
+/// The customer that a key is of.
+pub fn customer_id((_, id): &QuarantinedKey) -> Option<CustomerId> {
     id.and_then(|id| i32::try_from(id).ok()).map(CustomerId)
 }
 
-fn sorted(ids: &HashSet<CustomerId>) -> Vec<CustomerId> {
+/// In the order of a query's list.
+pub fn sorted(ids: &HashSet<CustomerId>) -> Vec<CustomerId> {
     let mut ids: Vec<CustomerId> = ids.iter().copied().collect();
     ids.sort_unstable();
     ids

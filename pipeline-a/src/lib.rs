@@ -1,14 +1,18 @@
 #![doc = include_str!("../README.md")]
 
 mod asked;
+mod command;
 mod config;
 mod error;
 mod extract;
 mod load;
 mod transform;
+mod verify;
 
+pub use command::Command;
 pub use config::{Config, CustomersArgs, ReadBack, WriteArgs};
 pub use error::Error;
+pub use verify::VerifyArgs;
 
 use common::batch::{Batch, BatchError, Outcome, Rehearsal};
 use common::increment::{Gaps, Increment};

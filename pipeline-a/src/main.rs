@@ -2,17 +2,26 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use common::command::{Asked, CommandLine};
 use common::run::{Clock, Exit, Shutdown};
-use pipeline_a::Config;
+use common::telemetry;
+use pipeline_a::{Command, Config};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
-    let config = Config::parse();
-    if let Err(error) = common::telemetry::init(&config.telemetry) {
+    let CommandLine { telemetry, asked } = common::command::parse::<Config, Command>();
+    let logs = match &asked {
+        Asked::Run(_) => telemetry::init(&telemetry),
+        Asked::Command(_) => telemetry::init_quiet(&telemetry),
+    };
+    if let Err(error) = logs {
         eprintln!("pipeline-a: {error}");
         return Ok(Exit::Usage.into());
     }
     let shutdown = Shutdown::on_signals()?;
-    Ok(pipeline_a::run(&config, &Clock::system(), &shutdown).await.into())
+    let exit = match asked {
+        Asked::Run(config) => pipeline_a::run(&config, &Clock::system(), &shutdown).await,
+        Asked::Command(command) => command.run(&shutdown).await,
+    };
+    Ok(exit.into())
 }

@@ -25,6 +25,12 @@ impl Entity {
             Self::Transaction => "transaction",
         }
     }
+
+    /// The entity of this [`Entity::name`].
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Customer, Self::Transaction].into_iter().find(|entity| entity.name() == name)
+    }
 }
 
 /// One row of `etl_quarantine`. It holds the row as it was read; the text for people is made when it is written.

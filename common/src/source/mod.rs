@@ -9,6 +9,7 @@ mod dialect;
 mod error;
 mod lease;
 mod quarantine;
+mod quarantine_list;
 mod running;
 mod schema_check;
 mod tables;
@@ -25,6 +26,7 @@ pub use bookkeeping::{Commit, Job};
 pub use error::SourceError;
 pub use lease::{Lease, LeaseLost};
 pub use quarantine::QuarantinedKey;
+pub use quarantine_list::ListedKey;
 pub use schema_check::SourceKeys;
 pub use transactions::{Batch, Part, TransactionReader};
 

@@ -47,7 +47,14 @@ impl Part {
     /// All ids up to `last`, in as many parts as a read should have.
     #[must_use]
     pub fn all_ids(last: TxnId, configured_partitions: u64) -> Vec<Self> {
-        let ranges = split_ids(1, last.0, read_partitions(last.0, configured_partitions));
+        Self::ids_between(TxnId(0), last, configured_partitions)
+    }
+
+    /// The ids above `after` up to `last`, in as many parts as a read should have.
+    #[must_use]
+    pub fn ids_between(after: TxnId, last: TxnId, configured_partitions: u64) -> Vec<Self> {
+        let span = last.0.saturating_sub(after.0);
+        let ranges = split_ids(after.0.saturating_add(1), last.0, read_partitions(span, configured_partitions));
         ranges.into_iter().map(Self::ids).collect()
     }
 
