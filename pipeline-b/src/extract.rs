@@ -80,6 +80,12 @@ pub async fn read(
 }
 
 impl Extracted {
+    /// Nothing read yet; [`Extracted::add`] says which dates are to be.
+    #[must_use]
+    pub fn of(catalog: Arc<Catalog>) -> Self {
+        Self { catalog, ..Self::default() }
+    }
+
     /// Whether the batch has nothing new to say.
     #[must_use]
     pub fn changes_nothing(&self, increment: &Increment) -> bool {
@@ -109,14 +115,19 @@ impl Extracted {
             added
                 .extend(source.count_by_date(&asked.dates().collect(), increment.highest).await?.into_keys());
         }
-        for date in added {
+        self.add(added);
+        Ok(())
+    }
+
+    /// Adds dates.
+    pub fn add(&mut self, dates: BTreeSet<NaiveDate>) {
+        for date in dates {
             if self.dates.insert(date)
                 && let Some(window) = &mut self.read
             {
                 window.insert(date, Day::default());
             }
         }
-        Ok(())
     }
 
     /// Reads the next dates that fit into memory together; `None` when all were read.
@@ -142,13 +153,13 @@ impl Extracted {
         while let Some(batch) = reader.next().await? {
             self.rows += batch.rows.len() as u64;
             for row in &batch.rows {
-                self.add(row, &mut window, config)?;
+                self.add_row(row, &mut window, config)?;
             }
         }
         Ok(Some(window))
     }
 
-    fn add(&mut self, row: &Transaction, window: &mut Window, config: &Config) -> Result<(), Error> {
+    fn add_row(&mut self, row: &Transaction, window: &mut Window, config: &Config) -> Result<(), Error> {
         let reasons = judge(row, &self.catalog, &config.summary);
         self.examined.met(row, reasons);
         if !reasons.is_empty() {
@@ -190,7 +201,8 @@ fn budget_bytes(settings: &SummaryArgs) -> u64 {
     settings.max_memory.0 / WINDOW_SHARE
 }
 
-fn judge(row: &Transaction, catalog: &Catalog, settings: &SummaryArgs) -> Reasons {
+/// All reasons for which a transaction is not accepted.
+pub fn judge(row: &Transaction, catalog: &Catalog, settings: &SummaryArgs) -> Reasons {
     let mut reasons = judge_transaction(row, catalog);
     reasons.note(Reason::AmountMismatch, settings.strict_amounts && differs_from_price(row, catalog));
     reasons

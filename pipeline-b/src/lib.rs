@@ -1,15 +1,19 @@
 #![doc = include_str!("../README.md")]
 
+mod command;
 mod config;
 mod error;
 mod extract;
 mod load;
 mod parquet;
 mod transform;
+mod verify;
 
+pub use command::Command;
 pub use config::{Config, DateRange, SummaryArgs};
 pub use error::Error;
 pub use parquet::summary_schema;
+pub use verify::VerifyArgs;
 
 use common::batch::{Batch, BatchError, Outcome, Rehearsal};
 use common::increment::{Gaps, Increment};

@@ -179,6 +179,7 @@ async fn read_back(lake: &Lake, meta: ObjectMeta, wanted: usize) -> Result<(), E
     if usize::try_from(found) == Ok(wanted) { Ok(()) } else { Err(Error::ReadBack { path, found, wanted }) }
 }
 
-fn path_of(date: NaiveDate) -> String {
+/// The file of a date.
+pub fn path_of(date: NaiveDate) -> String {
     format!("{}/part-00000.parquet", date_folder(TXN_SUMMARY, "date", date))
 }

@@ -2,17 +2,26 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use common::command::{Asked, CommandLine};
 use common::run::{Clock, Exit, Shutdown};
-use pipeline_b::Config;
+use common::telemetry;
+use pipeline_b::{Command, Config};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
-    let config = Config::parse();
-    if let Err(error) = common::telemetry::init(&config.telemetry) {
+    let CommandLine { telemetry, asked } = common::command::parse::<Config, Command>();
+    let logs = match &asked {
+        Asked::Run(_) => telemetry::init(&telemetry),
+        Asked::Command(_) => telemetry::init_quiet(&telemetry),
+    };
+    if let Err(error) = logs {
         eprintln!("pipeline-b: {error}");
         return Ok(Exit::Usage.into());
     }
     let shutdown = Shutdown::on_signals()?;
-    Ok(pipeline_b::run(&config, &Clock::system(), &shutdown).await.into())
+    let exit = match asked {
+        Asked::Run(config) => pipeline_b::run(&config, &Clock::system(), &shutdown).await,
+        Asked::Command(command) => command.run(&shutdown).await,
+    };
+    Ok(exit.into())
 }

@@ -10,9 +10,8 @@ use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
-use rust_decimal::prelude::ToPrimitive;
 
-use crate::transform::{Summary, money};
+use crate::transform::Summary;
 
 /// Rows in a row group: enough to compress, few enough that one customer is found by reading little.
 const ROW_GROUP_ROWS: usize = 20_000;
@@ -33,10 +32,7 @@ pub fn summary_schema() -> SchemaRef {
 pub fn encode(summaries: &[Summary], catalog: &Catalog, run_id: &str) -> Result<Vec<u8>, ParquetError> {
     let columns: Vec<ArrayRef> = vec![
         Arc::new(Int32Array::from_iter_values(summaries.iter().map(|s| s.customer_id.0))),
-        // The sum is exact; only this last step rounds, to the nearest double.
-        Arc::new(Float64Array::from_iter_values(
-            summaries.iter().map(|s| money(s.cents).to_f64().unwrap_or(f64::NAN)),
-        )),
+        Arc::new(Float64Array::from_iter_values(summaries.iter().map(Summary::total_amount))),
         Arc::new(Int32Array::from_iter_values(summaries.iter().map(|s| s.total_items))),
         Arc::new(Int32Array::from_iter_values(summaries.iter().map(|s| s.distinct_products))),
         Arc::new(StringArray::from_iter_values(summaries.iter().map(|s| catalog.category(s.top_category)))),

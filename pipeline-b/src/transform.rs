@@ -44,6 +44,14 @@ pub struct Summary {
     pub top_category: u32,
 }
 
+impl Summary {
+    /// Σ amount. The sum is exact; only this last step rounds, to the nearest double.
+    #[must_use]
+    pub fn total_amount(&self) -> f64 {
+        money(self.cents).to_f64().unwrap_or(f64::NAN)
+    }
+}
+
 impl Day {
     /// Adds an accepted transaction. The error says what does not fit.
     pub fn add(&mut self, row: &Transaction, catalog: &Catalog) -> Result<(), String> {

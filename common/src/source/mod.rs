@@ -4,6 +4,7 @@
 //! run history and lease.
 
 mod bookkeeping;
+mod dates;
 mod decode;
 mod dialect;
 mod error;

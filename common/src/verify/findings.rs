@@ -13,6 +13,9 @@ use crate::source::Job;
 /// Differences that are listed; the others are counted.
 const LISTED: usize = 100;
 
+/// The same of one part, so that none takes all the room.
+const LISTED_BRIEFLY: usize = 10;
+
 /// A difference: a line for people, an object for programs.
 pub trait Found: Display + Serialize {}
 impl<D: Display + Serialize> Found for D {}
@@ -66,19 +69,39 @@ impl Display for Column {
 pub struct Findings<D> {
     listed: Vec<D>,
     count: u64,
+    limit: usize,
 }
 
 impl<D> Default for Findings<D> {
     fn default() -> Self {
-        Self { listed: Vec::new(), count: 0 }
+        Self { listed: Vec::new(), count: 0, limit: LISTED }
     }
 }
 
 impl<D> Findings<D> {
+    /// For a part of what is compared: lists no more than ten.
+    #[must_use]
+    pub fn brief() -> Self {
+        Self { limit: LISTED_BRIEFLY, ..Self::default() }
+    }
+
+    /// Whether nothing differs.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Adds the differences of a part.
+    pub fn append(&mut self, part: Self) {
+        self.count += part.count;
+        let room = self.limit - self.listed.len();
+        self.listed.extend(part.listed.into_iter().take(room));
+    }
+
     /// Notes a difference.
     pub fn add(&mut self, difference: impl Into<D>) {
         self.count += 1;
-        if self.listed.len() < LISTED {
+        if self.listed.len() < self.limit {
             self.listed.push(difference.into());
         }
     }
