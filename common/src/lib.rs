@@ -25,6 +25,8 @@ pub mod lake;
 #[cfg(feature = "profiles")]
 pub mod profiles;
 #[cfg(feature = "source")]
+pub mod quarantine;
+#[cfg(feature = "source")]
 pub mod source;
 #[cfg(feature = "source")]
 pub mod verify;

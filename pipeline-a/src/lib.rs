@@ -9,7 +9,7 @@ mod load;
 mod transform;
 mod verify;
 
-pub use command::Command;
+pub use command::{Command, RetryArgs};
 pub use config::{Config, CustomersArgs, ReadBack, WriteArgs};
 pub use error::Error;
 pub use verify::VerifyArgs;

@@ -19,9 +19,10 @@ async fn main() -> anyhow::Result<ExitCode> {
         return Ok(Exit::Usage.into());
     }
     let shutdown = Shutdown::on_signals()?;
+    let clock = Clock::system();
     let exit = match asked {
-        Asked::Run(config) => pipeline_a::run(&config, &Clock::system(), &shutdown).await,
-        Asked::Command(command) => command.run(&shutdown).await,
+        Asked::Run(config) => pipeline_a::run(&config, &clock, &shutdown).await,
+        Asked::Command(command) => command.run(&clock, &shutdown).await,
     };
     Ok(exit.into())
 }

@@ -1,8 +1,13 @@
 //! What pipeline B does besides running.
 
-use clap::Subcommand;
-use common::run::{Exit, Shutdown};
+use clap::{Args, Subcommand};
+use common::quarantine::{QuarantineCommand, list, retry, show};
+use common::run::{Clock, Exit, Shutdown};
+use common::settings::{IncrementArgs, LakeArgs, OutputFormat, RecomputeArgs, RunArgs, SourceArgs};
+use common::source::Job;
+use common::telemetry::TelemetryArgs;
 
+use crate::config::{Config, SummaryArgs};
 use crate::verify::{VerifyArgs, verify};
 
 /// A subcommand.
@@ -13,13 +18,60 @@ pub enum Command {
     /// Exit codes: 0 nothing differs, 1 failed or stopped by a signal, 2 bad settings, 3 something differs, 4 a run
     /// holds the lock for longer than 30 s.
     Verify(VerifyArgs),
+    /// Look into the quarantine
+    #[command(subcommand)]
+    Quarantine(QuarantineCommand<RetryArgs>),
+}
+
+/// Settings of `pipeline-b quarantine retry`: a run's.
+#[derive(Debug, Clone, Args)]
+pub struct RetryArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub source: SourceArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub lake: LakeArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub increment: IncrementArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub summary: SummaryArgs,
+    /// Form of the outcome on standard output
+    #[arg(long, env = "RUN_OUTPUT", value_enum, default_value_t)]
+    pub output: OutputFormat,
 }
 
 impl Command {
     /// Does it, and prints the outcome.
-    pub async fn run(&self, shutdown: &Shutdown) -> Exit {
+    pub async fn run(self, clock: &Clock, shutdown: &Shutdown) -> Exit {
         match self {
-            Self::Verify(args) => verify(args, shutdown).await,
+            Self::Verify(args) => verify(&args, shutdown).await,
+            Self::Quarantine(QuarantineCommand::List(args)) => list(Job::Summaries, &args, shutdown).await,
+            Self::Quarantine(QuarantineCommand::Show(args)) => show(Job::Summaries, &args, shutdown).await,
+            Self::Quarantine(QuarantineCommand::Retry(args)) => {
+                let (source, output) = (args.source.clone(), args.output);
+                let config = args.config();
+                let run = async || crate::run(&config, clock, shutdown).await;
+                retry(Job::Summaries, (&source, output), shutdown, run).await
+            }
+        }
+    }
+}
+
+impl RetryArgs {
+    /// One run, whose report is not printed.
+    fn config(self) -> Config {
+        Config {
+            source: self.source,
+            lake: self.lake,
+            increment: self.increment,
+            recompute: RecomputeArgs::default(),
+            dates: None,
+            summary: self.summary,
+            run: RunArgs { every: None, output: OutputFormat::None },
+            telemetry: TelemetryArgs::default(),
         }
     }
 }

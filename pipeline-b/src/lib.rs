@@ -9,7 +9,7 @@ mod parquet;
 mod transform;
 mod verify;
 
-pub use command::Command;
+pub use command::{Command, RetryArgs};
 pub use config::{Config, DateRange, SummaryArgs};
 pub use error::Error;
 pub use parquet::summary_schema;

@@ -53,6 +53,18 @@ impl Reason {
         Self::AmountMismatch,
     ];
 
+    /// The reason with this [`Reason::code`].
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.code() == code)
+    }
+
+    /// The codes of all reasons.
+    #[must_use]
+    pub fn codes() -> Vec<&'static str> {
+        Self::ALL.into_iter().map(Self::code).collect()
+    }
+
     /// The code in quarantine rows, reports and metrics.
     #[must_use]
     pub fn code(self) -> &'static str {

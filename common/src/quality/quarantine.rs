@@ -31,6 +31,15 @@ impl Entity {
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Customer, Self::Transaction].into_iter().find(|entity| entity.name() == name)
     }
+
+    /// A key as its own table has it: those of transactions are unsigned.
+    #[must_use]
+    pub fn shown_id(self, id: i64) -> i128 {
+        match self {
+            Self::Customer => id.into(),
+            Self::Transaction => id.cast_unsigned().into(),
+        }
+    }
 }
 
 /// One row of `etl_quarantine`. It holds the row as it was read; the text for people is made when it is written.

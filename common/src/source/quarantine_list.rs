@@ -70,7 +70,8 @@ impl Source {
     /// How many keys have each combination of reasons.
     pub async fn count_quarantine(&self, job: Job) -> Result<Vec<(Reasons, u64)>, SourceError> {
         on_pool!(self, |pool, dialect| {
-            let sql = "SELECT CAST(reasons AS CHAR), COUNT(*) FROM etl_quarantine WHERE pipeline = ? GROUP BY 1";
+            let sql =
+                "SELECT CAST(reasons AS CHAR), COUNT(*) FROM etl_quarantine WHERE pipeline = ? GROUP BY 1";
             let rows = sqlx::query(sql).bind(job.letter()).fetch_all(pool).await;
             rows.map(|rows| rows.iter().map(|row| (reasons(row.text(0)), count(row.integer(1)))).collect())
         })
@@ -80,11 +81,10 @@ impl Source {
 
 fn listed<R: Row + SourceRow>(row: &R) -> Option<ListedKey> {
     let entity = row.text(0)?;
-    let is_transaction = Entity::from_name(&entity) == Some(Entity::Transaction);
-    let id = row.integer(1).map(|id| if is_transaction { id.cast_unsigned().into() } else { id.into() });
+    let shown = |id: i64| Entity::from_name(&entity).map_or(id.into(), |entity| entity.shown_id(id));
     let detail = row.text(3).unwrap_or_default();
     Some(ListedKey {
-        id,
+        id: row.integer(1).map(shown),
         entity,
         reasons: reasons(row.text(2)).iter().map(|reason| reason.code().to_owned()).collect(),
         first_seen: row.text(4).unwrap_or_default(),

@@ -54,7 +54,8 @@ impl Part {
     #[must_use]
     pub fn ids_between(after: TxnId, last: TxnId, configured_partitions: u64) -> Vec<Self> {
         let span = last.0.saturating_sub(after.0);
-        let ranges = split_ids(after.0.saturating_add(1), last.0, read_partitions(span, configured_partitions));
+        let ranges =
+            split_ids(after.0.saturating_add(1), last.0, read_partitions(span, configured_partitions));
         ranges.into_iter().map(Self::ids).collect()
     }
 

@@ -165,7 +165,9 @@ impl<D: Found> Compared<D> {
     fn text(&self, pipeline: &str) -> String {
         let Self { what, checked, waiting, to_txn_id, findings } = self;
         if *to_txn_id == TxnId(0) {
-            return format!("{pipeline} has not committed a run on this source: there is nothing to verify yet");
+            return format!(
+                "{pipeline} has not committed a run on this source: there is nothing to verify yet"
+            );
         }
         let mut lines: Vec<String> = findings.listed.iter().map(ToString::to_string).collect();
         let more = findings.count - lines.len() as u64;
@@ -181,7 +183,9 @@ impl<D: Found> Compared<D> {
             1 => "1 difference".to_owned(),
             count => format!("{count} differences"),
         };
-        lines.push(format!("{pipeline}: {checked} {what} compared up to txn_id {to_txn_id}, {differing}{waits}"));
+        lines.push(format!(
+            "{pipeline}: {checked} {what} compared up to txn_id {to_txn_id}, {differing}{waits}"
+        ));
         if findings.count > 0 {
             lines.push(format!(
                 "Rows in quarantine that were corrected after the last run leave it with the next {pipeline}. Other rows \

@@ -53,10 +53,7 @@ impl QuarantineDifference {
             reasons.unwrap_or_default().iter().map(|reason| reason.code()).collect::<Vec<_>>()
         };
         let (found, expected) = (codes(found), codes(expected));
-        let id = id.map(|id| match entity {
-            Entity::Transaction => id.cast_unsigned().into(),
-            Entity::Customer => id.into(),
-        });
+        let id = id.map(|id| entity.shown_id(id));
         Self { difference, entity: entity.name(), id, found, expected }
     }
 }
