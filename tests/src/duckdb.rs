@@ -50,7 +50,7 @@ impl Summaries {
 }
 
 /// What a Python script prints as JSON about the lake in `folder`.
-pub(crate) async fn found_by(script: &str, folder: &Path) -> Value {
+pub async fn found_by(script: &str, folder: &Path) -> Value {
     let output = Command::new(services::python()).args(["-c", script]).arg(folder).output().await.unwrap();
     assert!(output.status.success(), "DuckDB: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()

@@ -58,6 +58,12 @@ impl Keyspace {
         self.written().await.into_iter().map(|(id, (profile, _))| (id, profile)).collect()
     }
 
+    /// Runs a statement about `customer_profile`.
+    pub async fn run(&self, cql: &str) {
+        let cql = cql.replace("customer_profile", &format!("{}.customer_profile", self.name));
+        self.session.query_unpaged(cql, ()).await.unwrap();
+    }
+
     /// Whether anything has made `customer_profile`.
     pub async fn has_table(&self) -> bool {
         let query = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?";

@@ -47,6 +47,18 @@ impl Lake {
         uploads.into_iter().map(|(key, _)| key[self.prefix.len() + 1..].to_owned()).collect()
     }
 
+    /// Puts an object where it may or may not have been.
+    pub async fn put(&self, path: &str, content: Vec<u8>) {
+        let put = self.client.put_object().bucket(services::bucket()).key(format!("{}/{path}", self.prefix));
+        put.body(content.into()).send().await.unwrap();
+    }
+
+    /// Removes an object.
+    pub async fn remove(&self, path: &str) {
+        let key = format!("{}/{path}", self.prefix);
+        self.client.delete_object().bucket(services::bucket()).key(key).send().await.unwrap();
+    }
+
     /// A copy of all objects in a folder.
     pub async fn download(&self) -> TempDir {
         let folder = TempDir::new().unwrap();

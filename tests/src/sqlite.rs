@@ -116,6 +116,12 @@ impl Files {
         rows.iter().map(|row| ((row.get(0), row.get(1)), summary(row))).collect()
     }
 
+    /// Changes something in one of the databases.
+    pub async fn run(&self, file: &str, sql: &'static str) {
+        let options = SqliteConnectOptions::new().filename(self.folder.path().join(file));
+        sqlx::query(sql).execute(&SqlitePool::connect_with(options).await.unwrap()).await.unwrap();
+    }
+
     async fn open(&self, file: &str) -> SqlitePool {
         let options = SqliteConnectOptions::new().filename(self.folder.path().join(file)).read_only(true);
         SqlitePool::connect_with(options).await.unwrap()

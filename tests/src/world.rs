@@ -62,6 +62,27 @@ impl World {
         if letter == 'A' { self.pipeline_a() } else { self.pipeline_b() }
     }
 
+    /// A subcommand of a pipeline, which answers as JSON; all settings are in the environment.
+    #[must_use]
+    pub fn command(&self, letter: char, words: &[&str]) -> Program {
+        Program::new(if letter == 'A' { "pipeline-a" } else { "pipeline-b" })
+            .args(words.iter().copied())
+            .env("SOURCE_URL", &self.shop.url)
+            .env("PROFILES_URL", &self.keyspace.url)
+            .env("LAKE_URL", &self.lake.url)
+            .env("MAX_QUARANTINE_RATIO", "1")
+            .env("LEASE_TTL", LEASE_TTL)
+            .env("RUN_OUTPUT", "json")
+    }
+
+    /// What `verify` finds; its exit code has to fit.
+    pub async fn verify(&self, letter: char) -> Value {
+        let finished = self.command(letter, &["verify"]).run().await;
+        let found = finished.report();
+        assert_eq!(finished.code, if found["differing"] == 0 { 0 } else { 3 }, "{finished:#?}");
+        found
+    }
+
     /// Runs both pipelines, which have to succeed, and returns their reports.
     pub async fn run(&self) -> [Value; 2] {
         let (a, b) = tokio::join!(self.pipeline_a().report(), self.pipeline_b().report());
@@ -77,6 +98,8 @@ impl World {
         let idle = async || self.pipeline(letter).report().await["status"] == "idle";
         until(idle, "no run is idle").await;
         assert_same(&self.written(letter).await, &before);
+        let verified = self.verify(letter).await;
+        assert_eq!(verified["differing"], 0, "{verified}");
     }
 
     /// Waits until the lease of a pipeline whose run was killed or sleeps has expired.

@@ -5,8 +5,8 @@ use tests::program::Program;
 /// Settings whose values are secrets or may hold one.
 const SECRETS: [&str; 4] = ["SOURCE_URL", "PROFILES_URL", "SCHEMA_REGISTRY_URL", "KAFKA_CONFIG"];
 
-async fn help(name: &str, subcommand: Option<&str>) -> String {
-    let arguments = || subcommand.into_iter().chain(["--help"]);
+async fn help(name: &str, subcommand: &[&str]) -> String {
+    let arguments = || subcommand.iter().copied().chain(["--help"]);
     let program = Program::new(name).without_env().env("COLUMNS", "100").args(arguments());
     let finished = program.run().await;
     assert_eq!((finished.code, finished.stderr.as_str()), (0, ""), "{finished:#?}");
@@ -21,11 +21,10 @@ async fn help(name: &str, subcommand: Option<&str>) -> String {
 }
 
 macro_rules! says_what_it_takes {
-    ($($test:ident: $program:literal $($subcommand:literal)?;)*) => {$(
+    ($($test:ident: $program:literal $($subcommand:literal)*;)*) => {$(
         #[tokio::test]
         async fn $test() {
-            let subcommand: Option<&str> = None $(.or(Some($subcommand)))?;
-            insta::assert_snapshot!(stringify!($test), help($program, subcommand).await);
+            insta::assert_snapshot!(stringify!($test), help($program, &[$($subcommand),*]).await);
         }
     )*};
 }
@@ -36,7 +35,14 @@ says_what_it_takes! {
     producer_append: "producer" "append";
     producer_events: "producer" "events";
     pipeline_a: "pipeline-a";
+    pipeline_a_verify: "pipeline-a" "verify";
+    pipeline_a_quarantine: "pipeline-a" "quarantine";
+    pipeline_a_quarantine_list: "pipeline-a" "quarantine" "list";
+    pipeline_a_quarantine_show: "pipeline-a" "quarantine" "show";
+    pipeline_a_quarantine_retry: "pipeline-a" "quarantine" "retry";
     pipeline_b: "pipeline-b";
+    pipeline_b_verify: "pipeline-b" "verify";
+    pipeline_b_quarantine_retry: "pipeline-b" "quarantine" "retry";
     pipeline_c: "pipeline-c";
     pipeline_c_status: "pipeline-c" "status";
     pipeline_c_verify: "pipeline-c" "verify";

@@ -1,5 +1,6 @@
 //! The quarantine for people: what is in it, why, since when, and what a run takes out.
 
+mod retried;
 mod shown;
 
 use std::collections::{BTreeMap, HashMap};
@@ -9,13 +10,11 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::batch::BatchError;
-use crate::quality::{Entity, Quarantined, Reason};
+use crate::quality::{Entity, Reason, Reasons};
 use crate::run::{Exit, Shutdown};
 use crate::settings::{OutputFormat, SourceArgs};
-use crate::source::{Job, ListedKey, QuarantinedKey, Source};
-
-/// Keys that `retry` names; the others are counted.
-const NAMED: usize = 100;
+use crate::source::{Job, ListedKey, Source};
+use retried::Retried;
 
 /// `quarantine …`.
 #[derive(Debug, Clone, Subcommand)]
@@ -184,7 +183,7 @@ struct Totals {
 }
 
 impl Totals {
-    fn of(counts: Vec<(crate::quality::Reasons, u64)>) -> Self {
+    fn of(counts: Vec<(Reasons, u64)>) -> Self {
         let mut totals = Self::default();
         for (reasons, count) in counts {
             totals.keys += count;
@@ -212,61 +211,6 @@ struct Shown<'a> {
     keys: &'a [ListedKey],
 }
 
-/// What became of the keys in quarantine.
-#[derive(Debug, Serialize)]
-struct Retried {
-    pipeline: &'static str,
-    left: Keys,
-    stayed: Keys,
-    /// New in quarantine since.
-    entered: Keys,
-}
-
-/// Some keys, with their reasons where they are in quarantine.
-#[derive(Debug, Default, Serialize)]
-struct Keys {
-    count: usize,
-    /// The first of them.
-    keys: Vec<Named>,
-}
-
-#[derive(Debug, Serialize)]
-struct Named {
-    entity: &'static str,
-    id: Option<i128>,
-    reasons: Vec<&'static str>,
-}
-
-impl Retried {
-    fn new(
-        job: Job,
-        before: &HashMap<QuarantinedKey, Quarantined>,
-        after: &HashMap<QuarantinedKey, Quarantined>,
-    ) -> Self {
-        let some = |of: &HashMap<QuarantinedKey, Quarantined>, which: &dyn Fn(&QuarantinedKey) -> bool| {
-            let mut keys: Vec<_> = of.iter().filter(|(key, _)| which(key)).collect();
-            keys.sort_unstable_by_key(|(key, _)| **key);
-            Keys { count: keys.len(), keys: keys.into_iter().take(NAMED).map(Named::new).collect() }
-        };
-        Self {
-            pipeline: job.name(),
-            left: some(before, &|key| !after.contains_key(key)),
-            stayed: some(after, &|key| before.contains_key(key)),
-            entered: some(after, &|key| !before.contains_key(key)),
-        }
-    }
-}
-
-impl Named {
-    fn new((&(entity, id), standing): (&QuarantinedKey, &Quarantined)) -> Self {
-        Self {
-            entity: entity.name(),
-            id: id.map(|id| entity.shown_id(id)),
-            reasons: standing.reasons.iter().map(Reason::code).collect(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,19 +225,5 @@ mod tests {
         for bad in ["", "x", "1.5", "18446744073709551616"] {
             assert!(key(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn a_retry_tells_who_left_stayed_and_came() {
-        let standing = |ids: &[i64]| {
-            let says = Quarantined::new([Reason::NonPositiveQty].into_iter().collect(), "{}");
-            ids.iter().map(|id| ((Entity::Transaction, Some(*id)), says)).collect::<HashMap<_, _>>()
-        };
-        let retried = Retried::new(Job::Profiles, &standing(&[1, 2, 3]), &standing(&[2, 4]));
-        let ids = |keys: &Keys| keys.keys.iter().filter_map(|key| key.id).collect::<Vec<_>>();
-        assert_eq!(
-            (ids(&retried.left), ids(&retried.stayed), ids(&retried.entered)),
-            (vec![1, 3], vec![2], vec![4])
-        );
     }
 }

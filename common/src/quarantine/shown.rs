@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::{Keys, Retried, Totals};
+use super::Totals;
+use super::retried::{Keys, Retried};
 use crate::quality::Reason;
 use crate::source::ListedKey;
 

@@ -195,3 +195,39 @@ impl<D: Found> Compared<D> {
         lines.join("\n")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compared(findings: Findings<String>) -> Compared<String> {
+        Compared { what: "dates", checked: 3, waiting: 1, to_txn_id: TxnId(9), findings }
+    }
+
+    #[test]
+    fn the_first_differences_are_listed_and_all_are_counted() {
+        let (mut whole, mut part) = (Findings::default(), Findings::brief());
+        (0..99).for_each(|n| whole.add(n.to_string()));
+        (0..12).for_each(|n| part.add(format!("of a part: {n}")));
+        whole.append(part);
+        let text = compared(whole).text("pipeline-b");
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[98..101], ["98", "of a part: 0", "and 11 more"]);
+        let sum = "pipeline-b: 3 dates compared up to txn_id 9, 111 differences; 1 wait for the next run, since \
+                   rows have come after the last one";
+        assert_eq!(lines[101], sum);
+    }
+
+    #[test]
+    fn json_is_one_line_and_a_column_shows_its_values_unless_they_are_personal() {
+        let mut findings = Findings::default();
+        findings.add("x".to_owned());
+        let expected = r#"{"pipeline":"pipeline-b","to_txn_id":9,"checked":3,"waiting":1,"differing":1,"differences":["x"]}"#;
+        assert_eq!(compared(findings).json("pipeline-b"), expected);
+        let column = |column: Option<Column>| serde_json::to_string(&column.unwrap()).unwrap();
+        let spend = column(Column::compare("total_spend", "1.5", "1.50"));
+        assert_eq!(spend, r#"{"column":"total_spend","found":"1.5","expected":"1.50"}"#);
+        assert_eq!(column(Column::compare_hidden("email", "a", "b")), r#"{"column":"email"}"#);
+        assert_eq!(Column::compare("gender", "F", "F"), None);
+    }
+}

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{Books, Findings};
-use crate::quality::{Entity, QuarantineEntry, Reasons};
+use crate::quality::{Entity, QuarantineEntry, Reason, Reasons};
 use crate::schema::TxnId;
 use crate::source::QuarantinedKey;
 
@@ -50,7 +50,7 @@ impl QuarantineDifference {
             _ => "other_reasons",
         };
         let codes = |reasons: Option<Reasons>| {
-            reasons.unwrap_or_default().iter().map(|reason| reason.code()).collect::<Vec<_>>()
+            reasons.unwrap_or_default().iter().map(Reason::code).collect::<Vec<_>>()
         };
         let (found, expected) = (codes(found), codes(expected));
         let id = id.map(|id| entity.shown_id(id));
