@@ -1,5 +1,6 @@
 //! A command line whose default is to run the job: `pipeline-a …` runs, `pipeline-a verify …` does something else.
 
+use clap::builder::Resettable;
 use clap::{FromArgMatches, Parser, Subcommand};
 
 use crate::telemetry::TelemetryArgs;
@@ -32,7 +33,12 @@ pub fn parse<R: Parser, C: Subcommand>() -> CommandLine<R, C> {
 fn parse_from<R: Parser, C: Subcommand>(
     arguments: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>,
 ) -> Result<CommandLine<R, C>, clap::Error> {
-    let mut command = C::augment_subcommands(R::command())
+    let job = R::command();
+    let (about, long_about) = (job.get_about().cloned(), job.get_long_about().cloned());
+    // The subcommands would put their own description in the job's place.
+    let mut command = C::augment_subcommands(job)
+        .about(Resettable::from(about))
+        .long_about(Resettable::from(long_about))
         .subcommand_required(false)
         .args_conflicts_with_subcommands(true)
         .subcommand_negates_reqs(true);
@@ -53,6 +59,7 @@ fn parse_from<R: Parser, C: Subcommand>(
 mod tests {
     use super::*;
 
+    /// Does the job
     #[derive(Debug, Parser)]
     struct Job {
         #[arg(long, env = "COMMAND_TEST_SOURCE")]
@@ -61,6 +68,7 @@ mod tests {
         _telemetry: TelemetryArgs,
     }
 
+    /// Anything else
     #[derive(Debug, Subcommand)]
     enum Tool {
         /// Checks
@@ -80,6 +88,12 @@ mod tests {
         assert!(matches!(line.asked, Asked::Run(Job { source, .. }) if source == "s"));
         assert_eq!(line.telemetry.log_format, crate::telemetry::LogFormat::Json);
         assert_eq!(asked("x").unwrap_err().kind(), clap::error::ErrorKind::MissingRequiredArgument);
+    }
+
+    #[test]
+    fn the_help_describes_the_job_and_names_the_subcommands() {
+        let help = asked("x --help").unwrap_err().to_string();
+        assert!(help.starts_with("Does the job\n") && help.contains("verify"), "{help}");
     }
 
     #[test]

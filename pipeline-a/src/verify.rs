@@ -92,12 +92,11 @@ async fn compare(args: &VerifyArgs, books: &mut Books) -> Result<Compared<Differ
         Some(count) => Some(sample(books.source.customer_ids().await?, count)),
         None => None,
     };
-    let extracted = match &chosen {
-        Some(chosen) => read_sample(books, chosen).await?,
-        None => {
-            let Books { source, keys, increment, settings, .. } = &mut *books;
-            extract::read(source, *keys, increment, HashSet::new(), settings).await?
-        }
+    let extracted = if let Some(chosen) = &chosen {
+        read_sample(books, chosen).await?
+    } else {
+        let Books { source, keys, increment, settings, .. } = &mut *books;
+        extract::read(source, *keys, increment, HashSet::new(), settings).await?
     };
     let mut later = HashSet::new();
     let note_later = |row: &_| {
@@ -196,7 +195,9 @@ impl Comparison {
         }
         let mut missing: Vec<CustomerId> = self.expected.drain().map(|(id, _)| id).collect();
         missing.sort_unstable();
-        missing.into_iter().for_each(|id| self.note("profile_missing", id, Vec::new()));
+        for id in missing {
+            self.note("profile_missing", id, Vec::new());
+        }
         Ok(())
     }
 

@@ -115,7 +115,9 @@ async fn compare(args: &VerifyArgs, books: &mut Books) -> Result<Compared<Differ
     let mut findings = files.findings;
     let (waiting, differing): (Vec<_>, Vec<_>) =
         differing.into_iter().partition(|(date, _)| later.contains(date));
-    differing.into_iter().for_each(|(_, found)| findings.append(found));
+    for (_, found) in differing {
+        findings.append(found);
+    }
     books.compare_quarantine(extracted.examined.entries(), |_| args.is_whole(), &mut findings);
     let (waiting, to_txn_id) = (waiting.len() as u64, books.increment.highest);
     Ok(Compared { what: "dates", checked, waiting, to_txn_id, findings })
