@@ -6,7 +6,7 @@ use common::lake::Lake;
 use common::run::{Clock, Exit, RunReport, Shutdown, Stopwatch};
 use common::settings::{IncrementArgs, RecomputeArgs};
 use common::source::{Job, Source};
-use producer::{AppendConfig, EventsConfig, KeyBy, Progress, SeedConfig};
+use producer::{AppendConfig, EventsConfig, KeyBy, Progress, SeedConfig, Spread};
 
 use crate::config::DemoArgs;
 use crate::parts::{Parts, TOPIC};
@@ -32,6 +32,7 @@ pub async fn fill(parts: &Parts, args: &DemoArgs, clock: &Clock, shutdown: &Shut
         customers: args.customers,
         products: args.products,
         transactions: args.transactions,
+        popularity: Spread::default(),
         from: today.checked_sub_days(Days::new(SHOP_DAYS)).unwrap_or(today),
         to: Some(today),
         seed_value: 42,
@@ -80,7 +81,11 @@ pub async fn produce_more(
     clock: &Clock,
     shutdown: &Shutdown,
 ) -> anyhow::Result<String> {
-    let append = AppendConfig { source: parts.source.clone(), per_day: APPENDED_PER_DAY };
+    let append = AppendConfig {
+        source: parts.source.clone(),
+        per_day: APPENDED_PER_DAY,
+        popularity: Spread::default(),
+    };
     producer::append(&append, clock, shutdown).await?;
     let more = events(parts, MORE_EVENTS, args);
     let sent = producer::events(&more, clock, shutdown, &Progress::Hidden).await?;

@@ -10,6 +10,7 @@ use common::settings::{KafkaArgs, RegistryArgs, SourceArgs};
 use common::telemetry::TelemetryArgs;
 
 use crate::error::ProducerError;
+use crate::popularity::Spread;
 
 /// Test data: source tables and Avro events.
 #[derive(Debug, Parser)]
@@ -53,6 +54,9 @@ pub struct SeedConfig {
     /// Number of transactions
     #[arg(long, env = "SEED_TRANSACTIONS", value_name = "N", default_value_t = 400_000)]
     pub transactions: u64,
+    /// How often each customer buys and each product is bought
+    #[arg(long, env = "SEED_POPULARITY", value_enum, default_value_t)]
+    pub popularity: Spread,
     /// Date of the first transactions (UTC)
     #[arg(long, env = "SEED_FROM", value_name = "DATE", default_value = "2020-01-01")]
     pub from: NaiveDate,
@@ -95,6 +99,9 @@ pub struct AppendConfig {
     /// Transactions for each of the two days
     #[arg(long, env = "APPEND_PER_DAY", value_name = "N", default_value_t = 100)]
     pub per_day: u32,
+    /// How often each customer buys and each product is bought
+    #[arg(long, env = "APPEND_POPULARITY", value_enum, default_value_t)]
+    pub popularity: Spread,
 }
 
 /// Settings of `events`.

@@ -14,6 +14,7 @@ use common::run::{Clock, Exit, JobError, Shutdown};
 pub use config::{AppendConfig, Cli, Command, EventsConfig, KeyBy, SeedConfig};
 pub use error::ProducerError;
 pub use events::{EventsSummary, Kind, events};
+pub use popularity::Spread;
 pub use progress::Progress;
 pub use shop::{AppendSummary, SeedSummary, append, seed};
 

@@ -1,11 +1,22 @@
-//! Who buys and what is bought: few often, most seldom.
+//! Who buys and what is bought.
 
+use clap::ValueEnum;
 use rand::Rng;
 
 /// Softens the head of the distribution: the first of 5,000 gets 1.5 % of everything, not 11 %.
 const SHIFT: u64 = 10;
 
-/// Zipf–Mandelbrot over `0..n`: the one of rank r is picked in proportion to 1 / (r + 10).
+/// How often each customer buys and each product is bought.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Spread {
+    /// Few often, most seldom: the one of rank r in proportion to 1 / (r + 10).
+    #[default]
+    Skewed,
+    /// All alike.
+    Even,
+}
+
+/// A distribution over `0..n`. Skewed it is Zipf–Mandelbrot: the one of rank r is picked in proportion to 1 / (r + 10).
 ///
 /// In whole numbers only, so that a seed value means the same picks on every machine.
 #[derive(Debug, Clone)]
@@ -17,9 +28,12 @@ pub(crate) struct Popularity {
 
 impl Popularity {
     /// A distribution over `0..n`, which must not be empty.
-    pub(crate) fn over(n: usize) -> Self {
+    pub(crate) fn over(n: usize, spread: Spread) -> Self {
         let mut sum = 0;
-        let weight = |rank: u64| (1 << 32) / (rank + SHIFT) + 1;
+        let weight = |rank: u64| match spread {
+            Spread::Skewed => (1 << 32) / (rank + SHIFT) + 1,
+            Spread::Even => 1,
+        };
         let cumulative = (1..).take(n).map(|rank| {
             sum += weight(rank);
             sum
@@ -51,8 +65,8 @@ mod tests {
     use rand::SeedableRng;
     use rand::rngs::StdRng;
 
-    fn counts(n: usize, picks: usize) -> Vec<usize> {
-        let popularity = Popularity::over(n);
+    fn counts(n: usize, picks: usize, spread: Spread) -> Vec<usize> {
+        let popularity = Popularity::over(n, spread);
         let mut rng = StdRng::seed_from_u64(7);
         let mut counts = vec![0; n];
         for _ in 0..picks {
@@ -63,7 +77,7 @@ mod tests {
 
     #[test]
     fn most_buy_little_and_some_much() {
-        let mut counts = counts(5_000, 400_000);
+        let mut counts = counts(5_000, 400_000, Spread::Skewed);
         counts.sort_unstable();
         let (median, top) = (counts[2_500], counts[4_999]);
         assert!((20..35).contains(&median), "median {median}, mean 80");
@@ -73,9 +87,15 @@ mod tests {
     }
 
     #[test]
+    fn an_even_spread_favours_nobody() {
+        let counts = counts(500, 500_000, Spread::Even);
+        assert!(counts.iter().all(|count| (800..1_200).contains(count)), "{counts:?}");
+    }
+
+    #[test]
     fn everyone_can_be_picked() {
         for n in [1, 2, 3, 10, 500] {
-            assert!(counts(n, n * 1_000).iter().all(|count| *count > 0), "{n}");
+            assert!(counts(n, n * 1_000, Spread::Skewed).iter().all(|count| *count > 0), "{n}");
         }
     }
 }

@@ -12,7 +12,7 @@ use super::spoil::{odd, write_value};
 use super::timeline::{Stamp, Timeline};
 use crate::config::{EventsConfig, KeyBy};
 use crate::error::ProducerError;
-use crate::popularity::Popularity;
+use crate::popularity::{Popularity, Spread};
 
 const EVENT_TYPES: [&str; 3] = ["WISHLIST", "LIKE", "CART_ADD"];
 
@@ -55,7 +55,7 @@ impl Maker {
         };
         let without_nullable = Kind::MALFORMED.len() - Kind::NULLABLE;
         let kinds = if schemas.nullable.is_some() { Kind::MALFORMED.len() } else { without_nullable };
-        let ids = |count: i32| Popularity::over(usize::try_from(count).unwrap_or(1));
+        let ids = |count: i32| Popularity::over(usize::try_from(count).unwrap_or(1), Spread::Skewed);
         Self {
             schemas,
             key_by: config.key,

@@ -13,6 +13,7 @@ use super::insert::insert;
 use super::rows::Shop;
 use crate::config::{AppendConfig, day_before, midnight};
 use crate::error::ProducerError;
+use crate::popularity::Spread;
 
 /// What `append` has added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +40,7 @@ pub async fn append(
 ) -> Result<AppendSummary, ProducerError> {
     let work = async {
         let mut db = Database::open(&config.source, Missing::Refuse).await?;
-        let shop = read_shop(&mut db).await?;
+        let shop = read_shop(&mut db, config.popularity).await?;
         add(&mut db, shop, config.per_day, clock).await
     };
     shutdown.or(work).await.unwrap_or(Err(ProducerError::Interrupted("nothing was appended")))
@@ -69,7 +70,7 @@ async fn add(
     Ok(AppendSummary { transactions, yesterday: yesterday.date_naive() })
 }
 
-async fn read_shop(db: &mut Database) -> Result<Shop, ProducerError> {
+async fn read_shop(db: &mut Database, spread: Spread) -> Result<Shop, ProducerError> {
     let standing = db.tables().await?;
     let there = |table: &str| standing.iter().any(|name| name == table);
     for table in ["customers", "products", "transactions"] {
@@ -94,7 +95,7 @@ async fn read_shop(db: &mut Database) -> Result<Shop, ProducerError> {
         .into_iter()
         .map(|(id, text)| Ok((id, price(id, text)?)))
         .collect::<Result<_, ProducerError>>()?;
-    Ok(Shop::new(customers.into_iter().map(|(id,)| id).collect(), prices))
+    Ok(Shop::new(customers.into_iter().map(|(id,)| id).collect(), prices, spread))
 }
 
 /// A price with at most two decimals: qty × price is then exact in the amount's two.

@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rust_decimal::Decimal;
 
-use crate::popularity::Popularity;
+use crate::popularity::{Popularity, Spread};
 
 const CATEGORIES: [&str; 8] =
     ["Electronics", "Grocery", "Sports", "Beauty", "Toys", "Health", "Home", "Fashion"];
@@ -127,8 +127,9 @@ pub(super) struct Shop {
 
 impl Shop {
     /// A shop; neither customers nor products may be empty.
-    pub(super) fn new(customers: Vec<i32>, products: Vec<(i32, Decimal)>) -> Self {
-        let (buyers, bestsellers) = (Popularity::over(customers.len()), Popularity::over(products.len()));
+    pub(super) fn new(customers: Vec<i32>, products: Vec<(i32, Decimal)>, spread: Spread) -> Self {
+        let buyers = Popularity::over(customers.len(), spread);
+        let bestsellers = Popularity::over(products.len(), spread);
         Self { customers, products, buyers, bestsellers }
     }
 
@@ -170,7 +171,8 @@ mod tests {
     }
 
     fn shop(seed: SeedValue) -> Shop {
-        Shop::new((1..=50).collect(), seed.products(10).map(|product| (product.id, product.price)).collect())
+        let prices = seed.products(10).map(|product| (product.id, product.price)).collect();
+        Shop::new((1..=50).collect(), prices, Spread::Skewed)
     }
 
     fn purchases(seed: u64, count: u64) -> Vec<Purchase> {

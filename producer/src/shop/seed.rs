@@ -78,7 +78,7 @@ async fn fill(
             .await?;
 
     let prices = seed.products(config.products).map(|product| (product.id, product.price)).collect();
-    let shop = Shop::new((1..=config.customers).collect(), prices);
+    let shop = Shop::new((1..=config.customers).collect(), prices, config.popularity);
     let rows = (1..)
         .zip(seed.purchases(shop, config.transactions, period))
         .map(|(id, purchase)| Transaction { id, purchase });
