@@ -25,6 +25,9 @@ pub enum Error {
         /// Σ `total_spend` of the profiles, those withheld included.
         written: Decimal,
     },
+    /// The sum of all does not fit a decimal.
+    #[error("the accepted transactions amount to more than a decimal can hold")]
+    TooMuch,
     /// A customer's sums do not fit their columns.
     #[error("customer {0} has more transactions or spend than a profile can hold")]
     Overflow(common::schema::CustomerId),
@@ -42,7 +45,7 @@ impl JobError for Error {
             Self::Batch(error) => error.exit(),
             Self::Profiles(ProfilesError::Settings { .. }) => Exit::Usage,
             Self::Profiles(_) => Exit::Failed,
-            Self::NotConserved { .. } | Self::Overflow(_) => Exit::Refused,
+            Self::NotConserved { .. } | Self::Overflow(_) | Self::TooMuch => Exit::Refused,
         }
     }
 

@@ -6,14 +6,15 @@ use common::batch::BatchError;
 use common::examine::{Examined, examine, read_catalog};
 use common::increment::Increment;
 use common::quality::{Catalog, Entity, QuarantineEntry, judge_customer, judge_transaction};
-use common::schema::{Customer, CustomerId, Transaction};
+use common::schema::{Customer, CustomerId, Transaction, TxnId};
 use common::settings::IncrementArgs;
 use common::source::{Part, QuarantinedKey, Source, SourceError, SourceKeys};
 
 use crate::transform::Tallies;
 
-/// Where more than one in this many customers is affected, a scan is cheaper than looking them up.
-const SCAN_IF_ONE_IN: usize = 4;
+/// Where more than one in this many rows is an affected customer's, a scan is cheaper than looking them up. Measured:
+/// a row costs the server 2.5 µs by the index on `customer_id` and 0.25 µs in a scan.
+const SCAN_IF_ONE_IN: u64 = 10;
 
 /// What a batch has read.
 #[derive(Debug)]
@@ -67,8 +68,8 @@ pub async fn read(
     } else {
         drop_still_bad(source, &mut customers_judged).await?;
         affected.extend(customers_judged.iter().filter_map(customer_id));
-        rows +=
-            recompute(source, increment, &affected, &catalog, settings, &mut examined, &mut tallies).await?;
+        let scope = (keys, increment.highest);
+        rows += recompute(source, scope, &affected, &catalog, settings, &mut examined, &mut tallies).await?;
         source.customers_by_id(&sorted(&affected)).await?
     };
     let nulls = if keys.customer_ids_are_keys { 0 } else { source.customers_without_key().await? };
@@ -84,10 +85,24 @@ pub async fn read(
     })
 }
 
-/// Sums up everything that the affected customers ever bought; returns the rows read.
+/// The parts that bring everything these customers ever bought, and perhaps rows of others.
+async fn parts_of(
+    source: &Source,
+    keys: SourceKeys,
+    customers: &[CustomerId],
+    last: TxnId,
+    settings: &IncrementArgs,
+) -> Result<Vec<Part>, SourceError> {
+    if !keys.buyers_are_indexed || source.have_more_than(customers, last.0 / SCAN_IF_ONE_IN).await? {
+        return Ok(Part::scan(customers, last, settings.read_partitions));
+    }
+    Ok(Part::customers(customers, last))
+}
+
+/// Sums up everything that the affected customers ever bought, up to the last id; returns the rows read.
 pub async fn recompute(
     source: &Source,
-    increment: &Increment,
+    (keys, last): (SourceKeys, TxnId),
     affected: &HashSet<CustomerId>,
     catalog: &Catalog,
     settings: &IncrementArgs,
@@ -97,11 +112,7 @@ pub async fn recompute(
     if affected.is_empty() {
         return Ok(0);
     }
-    let parts = if affected.len().saturating_mul(SCAN_IF_ONE_IN) > catalog.customers() {
-        Part::all_ids(increment.highest, settings.read_partitions)
-    } else {
-        Part::customers(&sorted(affected), increment.highest)
-    };
+    let parts = parts_of(source, keys, &sorted(affected), last, settings).await?;
     let mut reader = source.read(parts, settings.read_connections);
     let mut rows = 0;
     while let Some(batch) = reader.next().await? {

@@ -129,8 +129,9 @@ async fn read_sample(books: &Books, chosen: &HashSet<CustomerId>) -> Result<Extr
     let Books { source, increment, settings, .. } = books;
     let catalog = read_catalog(source, books.keys).await?;
     let (mut examined, mut tallies) = (Examined::default(), Tallies::default());
-    let rows = extract::recompute(source, increment, chosen, &catalog, settings, &mut examined, &mut tallies)
-        .await?;
+    let scope = (books.keys, increment.highest);
+    let rows =
+        extract::recompute(source, scope, chosen, &catalog, settings, &mut examined, &mut tallies).await?;
     Ok(Extracted {
         examined,
         tallies,

@@ -8,14 +8,12 @@ use common::examine::{Examined, examine, read_catalog};
 use common::increment::Increment;
 use common::quality::{Catalog, Reason, Reasons, judge_transaction};
 use common::schema::Transaction;
-use common::source::{Part, Source, SourceError, SourceKeys};
+use common::source::{Source, SourceError, SourceKeys};
 
 use crate::config::{Config, DateRange, SummaryArgs};
 use crate::error::Error;
-use crate::transform::{Day, ROW_BYTES, differs_from_price};
-
-/// Windows hold this share of `--max-memory`; the rest is for encoding, uploads and drivers.
-const WINDOW_SHARE: u64 = 2;
+use crate::transform::{Day, differs_from_price};
+use crate::window::{Window, rows_that_fit};
 
 /// What a batch has read, and what it still has to read.
 #[derive(Debug, Default)]
@@ -30,14 +28,13 @@ pub struct Extracted {
     pub warnings: BTreeMap<String, u64>,
     /// Every date that is recomputed.
     pub dates: BTreeSet<NaiveDate>,
+    /// How many transactions each date has, where the whole table was read.
+    pub(crate) counts: Option<BTreeMap<NaiveDate, u64>>,
     /// Dates that are in memory already: a first run whose table fits.
-    read: Option<Window>,
+    pub(crate) read: Option<Window>,
     /// Dates to read, each with about how many rows it has; `None` until that was asked.
-    waiting: Option<VecDeque<(NaiveDate, u64)>>,
+    pub(crate) waiting: Option<VecDeque<(NaiveDate, u64)>>,
 }
-
-/// The transactions of some dates; a date without any has lost its last one.
-pub type Window = BTreeMap<NaiveDate, Day>;
 
 /// Reads the increment. A first run whose table fits into memory reads it once.
 pub async fn read(
@@ -47,15 +44,14 @@ pub async fn read(
     config: &Config,
 ) -> Result<Extracted, Error> {
     let catalog = read_catalog(source, keys).await?;
-    let keep = increment.everything
-        && increment.highest.0.saturating_mul(ROW_BYTES) <= budget_bytes(&config.summary);
-    let (mut window, mut dates, mut warnings) = (Window::new(), BTreeSet::new(), BTreeMap::new());
+    let keep = increment.everything && increment.highest.0 <= rows_that_fit(config.summary.max_memory);
+    let (mut window, mut counts, mut warnings) = (Window::new(), BTreeMap::new(), BTreeMap::new());
     let mut too_large = None;
     let judged = |row: &Transaction| judge(row, &catalog, &config.summary);
     let examined = examine(source, increment, &catalog, &config.increment, judged, |row, verdict| {
         let Some(date) = row.at.map(|at| at.date_naive()) else { return };
         if verdict.affects() {
-            dates.insert(date);
+            *counts.entry(date).or_default() += 1;
         }
         if keep && verdict.reasons.is_empty() {
             warn(row, &catalog, &mut warnings);
@@ -73,7 +69,8 @@ pub async fn read(
         examined,
         catalog: Arc::new(catalog),
         warnings,
-        dates,
+        dates: counts.keys().copied().collect(),
+        counts: increment.everything.then_some(counts),
         read: keep.then_some(window),
         waiting: None,
     })
@@ -129,86 +126,15 @@ impl Extracted {
             }
         }
     }
-
-    /// Reads the next dates that fit into memory together; `None` when all were read.
-    pub async fn next_window(
-        &mut self,
-        source: &Source,
-        increment: &Increment,
-        config: &Config,
-    ) -> Result<Option<Window>, Error> {
-        if let Some(window) = self.read.take() {
-            self.waiting = Some(VecDeque::new());
-            return Ok(Some(window));
-        }
-        let mut window = Window::new();
-        for date in self.next_dates(source, increment, config).await? {
-            window.insert(date, Day::default());
-        }
-        if window.is_empty() {
-            return Ok(None);
-        }
-        let parts = window.keys().map(|date| Part::dates(*date, *date, increment.highest)).collect();
-        let mut reader = source.read(parts, config.increment.read_connections);
-        while let Some(batch) = reader.next().await? {
-            self.rows += batch.rows.len() as u64;
-            for row in &batch.rows {
-                self.add_row(row, &mut window, config)?;
-            }
-        }
-        Ok(Some(window))
-    }
-
-    fn add_row(&mut self, row: &Transaction, window: &mut Window, config: &Config) -> Result<(), Error> {
-        let reasons = judge(row, &self.catalog, &config.summary);
-        self.examined.met(row, reasons);
-        if !reasons.is_empty() {
-            return Ok(());
-        }
-        warn(row, &self.catalog, &mut self.warnings);
-        let Some(date) = row.at.map(|at| at.date_naive()) else { return Ok(()) };
-        let day = window.entry(date).or_default();
-        day.add(row, &self.catalog).map_err(|reason| Error::Summary { date, reason })
-    }
-
-    async fn next_dates(
-        &mut self,
-        source: &Source,
-        increment: &Increment,
-        config: &Config,
-    ) -> Result<Vec<NaiveDate>, SourceError> {
-        if self.waiting.is_none() {
-            let counts: BTreeMap<NaiveDate, u64> =
-                source.count_by_date(&self.dates, increment.highest).await?;
-            let rows = |date: &NaiveDate| counts.get(date).copied().unwrap_or_default();
-            self.waiting = Some(self.dates.iter().map(|date| (*date, rows(date))).collect());
-        }
-        let waiting = self.waiting.get_or_insert_default();
-        let (mut dates, mut left) = (Vec::new(), budget_bytes(&config.summary) / ROW_BYTES);
-        while let Some((date, rows)) = waiting.front().copied() {
-            if rows > left && !dates.is_empty() {
-                break;
-            }
-            left = left.saturating_sub(rows);
-            dates.push(date);
-            waiting.pop_front();
-        }
-        Ok(dates)
-    }
 }
 
-fn budget_bytes(settings: &SummaryArgs) -> u64 {
-    settings.max_memory.0 / WINDOW_SHARE
-}
-
-/// All reasons for which a transaction is not accepted.
-pub fn judge(row: &Transaction, catalog: &Catalog, settings: &SummaryArgs) -> Reasons {
+pub(crate) fn judge(row: &Transaction, catalog: &Catalog, settings: &SummaryArgs) -> Reasons {
     let mut reasons = judge_transaction(row, catalog);
     reasons.note(Reason::AmountMismatch, settings.strict_amounts && differs_from_price(row, catalog));
     reasons
 }
 
-fn warn(row: &Transaction, catalog: &Catalog, warnings: &mut BTreeMap<String, u64>) {
+pub(crate) fn warn(row: &Transaction, catalog: &Catalog, warnings: &mut BTreeMap<String, u64>) {
     if differs_from_price(row, catalog) {
         match warnings.get_mut(Reason::AmountMismatch.code()) {
             Some(count) => *count += 1,

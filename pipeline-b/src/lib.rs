@@ -8,6 +8,7 @@ mod load;
 mod parquet;
 mod transform;
 mod verify;
+mod window;
 
 pub use command::{Command, RetryArgs};
 pub use config::{Config, DateRange, SummaryArgs};

@@ -15,9 +15,10 @@ use futures::{StreamExt, TryStreamExt};
 use rust_decimal::Decimal;
 
 use crate::error::Error;
-use crate::extract::{Extracted, Window};
+use crate::extract::Extracted;
 use crate::parquet::encode;
 use crate::transform::{Day, money};
+use crate::window::Window;
 
 /// Dates that are encoded and uploaded side by side.
 const DATES_AT_ONCE: usize = 4;

@@ -25,6 +25,8 @@ struct Purchase {
 #[derive(Debug, Clone, Default)]
 pub struct Day {
     purchases: Vec<Purchase>,
+    /// What was summed up already, by customer.
+    summaries: Vec<Summary>,
     /// Σ amount in cents, summed apart from the customers' sums.
     cents: i128,
 }
@@ -53,6 +55,12 @@ impl Summary {
 }
 
 impl Day {
+    /// A day with room for this many transactions.
+    #[must_use]
+    pub fn for_rows(rows: u64) -> Self {
+        Self { purchases: Vec::with_capacity(usize::try_from(rows).unwrap_or_default()), ..Self::default() }
+    }
+
     /// Adds an accepted transaction. The error says what does not fit.
     pub fn add(&mut self, row: &Transaction, catalog: &Catalog) -> Result<(), String> {
         let (Some(customer), Some(product), Some(qty), Some(amount)) =
@@ -78,13 +86,24 @@ impl Day {
     /// Whether nothing was bought.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.purchases.is_empty()
+        self.purchases.is_empty() && self.summaries.is_empty()
+    }
+
+    /// Sums up what was added, to make room. What is added later is of customers behind all of these. The error
+    /// says what does not fit.
+    pub fn condense(&mut self) -> Result<(), String> {
+        self.purchases.sort_unstable_by_key(|purchase| (purchase.customer, purchase.product));
+        for purchases in self.purchases.chunk_by(|left, right| left.customer == right.customer) {
+            self.summaries.push(summary(purchases)?);
+        }
+        self.purchases.clear();
+        Ok(())
     }
 
     /// The day's summaries, by customer. The error says what does not fit.
     pub fn summaries(mut self) -> Result<Vec<Summary>, String> {
-        self.purchases.sort_unstable_by_key(|purchase| (purchase.customer, purchase.product));
-        self.purchases.chunk_by(|left, right| left.customer == right.customer).map(summary).collect()
+        self.condense()?;
+        Ok(self.summaries)
     }
 }
 

@@ -26,6 +26,7 @@ mod recompute;
 mod records;
 mod refusals;
 mod replay;
+mod rows_read;
 mod s3_faults;
 mod side_by_side;
 mod stopping;

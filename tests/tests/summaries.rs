@@ -108,6 +108,17 @@ async fn memory_for_a_few_rows_at_a_time_gives_the_same_files() {
 }
 
 #[tokio::test]
+async fn a_date_that_does_not_fit_into_memory_is_summed_up_by_ranges_of_customers() {
+    let (shop, lake) = (Shop::seeded(&Sizes::MIDDLE).await, Lake::empty().await);
+    let most =
+        "SELECT MAX(c) FROM (SELECT COUNT(*) AS c FROM transactions GROUP BY DATE(txn_timestamp)) counts";
+    assert!(shop.number(most).await > 3 * 256, "the smallest window has 256 rows");
+    let report = run(&shop, &lake, &["--max-memory", "1KiB"]).await;
+    assert_eq!(report["read"], 2 * 20_000, "once to examine it, once by date: {report}");
+    assert_as_expected(&shop, &lake, Amounts::Warned).await;
+}
+
+#[tokio::test]
 async fn a_date_that_loses_its_last_accepted_transaction_loses_its_file() {
     let (shop, lake) = (Shop::messy().await, Lake::empty().await);
     run(&shop, &lake, &[]).await;

@@ -9,6 +9,7 @@ mod decode;
 mod dialect;
 mod error;
 mod lease;
+mod part;
 mod quarantine;
 mod quarantine_list;
 mod running;
@@ -26,10 +27,11 @@ use sqlx::sqlite::{
 pub use bookkeeping::{Commit, Job};
 pub use error::SourceError;
 pub use lease::{Lease, LeaseLost};
+pub use part::Part;
 pub use quarantine::QuarantinedKey;
 pub use quarantine_list::ListedKey;
 pub use schema_check::SourceKeys;
-pub use transactions::{Batch, Part, TransactionReader};
+pub use transactions::{Batch, TransactionReader};
 
 use crate::retry::Backoff;
 use crate::settings::SecretUrl;

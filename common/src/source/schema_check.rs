@@ -40,6 +40,8 @@ pub struct SourceKeys {
     pub txn_ids_are_keys: bool,
     /// `customers.customer_id` is unique and never null.
     pub customer_ids_are_keys: bool,
+    /// `transactions.customer_id` has an index.
+    pub buyers_are_indexed: bool,
 }
 
 impl Source {
@@ -80,11 +82,19 @@ impl Source {
             return Err(SourceError::Schema(problems.join("; ")));
         }
         let is_key = |table, name| columns.get(&(table, name)).is_some_and(|column| column.key == "PRI");
+        let indexed =
+            |column| any_type || columns.get(&("transactions", column)).is_some_and(|c| !c.key.is_empty());
+        for column in ["customer_id", "txn_timestamp"].into_iter().filter(|column| !indexed(column)) {
+            tracing::warn!(
+                "transactions.{column} has no index: whatever is looked up by it costs a pass over the table"
+            );
+        }
         // A primary key of several columns marks each of them, but none is then unique by itself.
         let keys_of = |table: &str| found.iter().filter(|c| c.table == table && c.key == "PRI").count();
         Ok(SourceKeys {
             txn_ids_are_keys: is_key("transactions", "txn_id") && keys_of("transactions") == 1,
             customer_ids_are_keys: is_key("customers", "customer_id") && keys_of("customers") == 1,
+            buyers_are_indexed: indexed("customer_id"),
         })
     }
 }

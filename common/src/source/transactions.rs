@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::{Datelike, Days, NaiveDate};
+use chrono::NaiveDate;
 use futures::TryStreamExt;
 use sqlx::AssertSqlSafe;
 use tokio::sync::mpsc;
@@ -11,9 +11,8 @@ use tokio::task::JoinSet;
 
 use super::decode::SourceRow;
 use super::tables::{KEYS_PER_QUERY, list};
-use super::{Source, SourceError, on_pool};
+use super::{Part, Source, SourceError, on_pool};
 use crate::offsets::GapFinder;
-use crate::partitioning::{IdRange, read_partitions, split_ids};
 use crate::schema::{CustomerId, Transaction, TxnId};
 
 /// Rows in a batch: enough that handing it over costs nothing, few enough that batches in flight stay small.
@@ -22,81 +21,8 @@ const ROWS_PER_BATCH: usize = 2_048;
 /// Batches that wait for the reader's owner.
 const BATCHES_WAITING: usize = 4;
 
-/// Last year of the databases' dates.
-const LAST_YEAR: i32 = 9999;
-
 /// Dates that one query counts.
 const DATES_PER_QUERY: usize = 100;
-
-/// Ranges in one query.
-const RANGES_PER_QUERY: usize = 100;
-
-/// A part of `transactions` that one query reads.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part(String);
-
-impl Part {
-    /// A range of ids, ascending.
-    #[must_use]
-    pub fn ids(range: IdRange) -> Self {
-        let IdRange { start, end, inclusive } = range;
-        let until = if inclusive { "<=" } else { "<" };
-        Self(format!("txn_id >= {start} AND txn_id {until} {end} ORDER BY txn_id"))
-    }
-
-    /// All ids up to `last`, in as many parts as a read should have.
-    #[must_use]
-    pub fn all_ids(last: TxnId, configured_partitions: u64) -> Vec<Self> {
-        Self::ids_between(TxnId(0), last, configured_partitions)
-    }
-
-    /// The ids above `after` up to `last`, in as many parts as a read should have.
-    #[must_use]
-    pub fn ids_between(after: TxnId, last: TxnId, configured_partitions: u64) -> Vec<Self> {
-        let span = last.0.saturating_sub(after.0);
-        let ranges =
-            split_ids(after.0.saturating_add(1), last.0, read_partitions(span, configured_partitions));
-        ranges.into_iter().map(Self::ids).collect()
-    }
-
-    /// Several short ranges of ids, ascending; a part holds a hundred.
-    #[must_use]
-    pub fn id_ranges(ranges: &[(u64, u64)]) -> Vec<Self> {
-        ranges
-            .chunks(RANGES_PER_QUERY)
-            .map(|ranges| {
-                let any: Vec<String> =
-                    ranges.iter().map(|(first, last)| format!("txn_id BETWEEN {first} AND {last}")).collect();
-                Self(format!("({}) ORDER BY txn_id", any.join(" OR ")))
-            })
-            .collect()
-    }
-
-    /// Single ids, ascending; a part a thousand.
-    #[must_use]
-    pub fn single_ids(ids: &[TxnId]) -> Vec<Self> {
-        ids.chunks(KEYS_PER_QUERY)
-            .map(|ids| Self(format!("txn_id IN ({}) ORDER BY txn_id", list(ids))))
-            .collect()
-    }
-
-    /// All transactions of these customers up to `last`; a part a thousand customers.
-    #[must_use]
-    pub fn customers(ids: &[CustomerId], last: TxnId) -> Vec<Self> {
-        ids.chunks(KEYS_PER_QUERY)
-            .map(|ids| Self(format!("customer_id IN ({}) AND txn_id BETWEEN 1 AND {last}", list(ids))))
-            .collect()
-    }
-
-    /// All transactions of the UTC days `first..=last_day` up to `last`.
-    #[must_use]
-    pub fn dates(first: NaiveDate, last_day: NaiveDate, last: TxnId) -> Self {
-        // Behind the last day that a database can write there is nothing to leave out.
-        let end = last_day.checked_add_days(Days::new(1)).filter(|end| end.year() <= LAST_YEAR);
-        let before_end = end.map(|end| format!(" AND txn_timestamp < '{end}'")).unwrap_or_default();
-        Self(format!("txn_timestamp >= '{first}'{before_end} AND txn_id BETWEEN 1 AND {last}"))
-    }
-}
 
 /// Some rows of one part.
 #[derive(Debug)]
@@ -153,8 +79,14 @@ impl Source {
         sender: &mpsc::Sender<Result<Batch, SourceError>>,
     ) -> Result<(), sqlx::Error> {
         on_pool!(self, |pool, dialect| {
-            let sql = format!("SELECT {} FROM transactions WHERE {}", dialect.transaction_columns, part.0);
-            let mut found = sqlx::query(AssertSqlSafe(sql)).persistent(false).fetch(pool);
+            let sql = format!(
+                "SELECT {} FROM transactions WHERE {}",
+                dialect.transaction_columns,
+                part.condition()
+            );
+            // A stream over the pool itself would wrap each row once more.
+            let mut connection = pool.acquire().await?;
+            let mut found = sqlx::query(AssertSqlSafe(sql)).persistent(false).fetch(&mut *connection);
             let mut rows = Vec::with_capacity(ROWS_PER_BATCH);
             while let Some(row) = found.try_next().await? {
                 rows.push(row.transaction());
@@ -211,6 +143,28 @@ impl Source {
         Ok(highest.map(|id| TxnId(id.cast_unsigned())))
     }
 
+    /// Whether these customers have more than `most` transactions. By the index on `customer_id`, no further than that.
+    pub async fn have_more_than(&self, customers: &[CustomerId], most: u64) -> Result<bool, SourceError> {
+        let mut counted = 0;
+        for customers in customers.chunks(KEYS_PER_QUERY) {
+            let sql = format!(
+                "SELECT COUNT(*) FROM (SELECT 1 FROM transactions WHERE customer_id IN ({}) LIMIT {}) few",
+                list(customers),
+                most.saturating_add(1) - counted
+            );
+            let count = on_pool!(self, |pool, dialect| {
+                let row = sqlx::query(AssertSqlSafe(sql)).persistent(false).fetch_one(pool).await;
+                row.map(|row| row.integer(0))
+            })
+            .map_err(|error| self.fault("count customers' transactions", error))?;
+            counted += count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default();
+            if counted > most {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// How many transactions up to `last` each of these UTC dates has; a date without any is missing.
     pub async fn count_by_date(
         &self,
@@ -225,7 +179,7 @@ impl Source {
                 .map(|date| {
                     format!(
                         "SELECT '{date}', COUNT(*) FROM transactions WHERE {}",
-                        Part::dates(**date, **date, last).0
+                        Part::dates(**date, **date, last).condition()
                     )
                 })
                 .collect();
@@ -243,5 +197,25 @@ impl Source {
             );
         }
         Ok(counts)
+    }
+
+    /// How many transactions up to `last` each customer has on a UTC date, by customer.
+    pub async fn count_by_customer(
+        &self,
+        date: NaiveDate,
+        last: TxnId,
+    ) -> Result<Vec<(CustomerId, u64)>, SourceError> {
+        let sql = format!(
+            "SELECT customer_id, COUNT(*) FROM transactions WHERE {} GROUP BY customer_id ORDER BY customer_id",
+            Part::dates(date, date, last).condition()
+        );
+        let counted: Vec<(Option<i32>, Option<i64>)> = on_pool!(self, |pool, dialect| {
+            let rows = sqlx::query(AssertSqlSafe(sql)).persistent(false).fetch_all(pool).await;
+            rows.map(|rows| rows.iter().map(|row| (row.int(0), row.integer(1))).collect())
+        })
+        .map_err(|error| self.fault("count a day's transactions by customer", error))?;
+        let known =
+            |(id, count): (Option<i32>, Option<i64>)| Some((CustomerId(id?), u64::try_from(count?).ok()?));
+        Ok(counted.into_iter().filter_map(known).collect())
     }
 }

@@ -1,0 +1,165 @@
+//! Windows of dates that are summed up together, so that `--max-memory` bounds the job and not the table's size.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use chrono::NaiveDate;
+use common::increment::Increment;
+use common::schema::{CustomerId, Transaction};
+use common::settings::ByteSize;
+use common::source::{Part, Source, SourceError};
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::extract::{Extracted, judge, warn};
+use crate::transform::{Day, ROW_BYTES};
+
+/// What the program takes beside windows: drivers, what transactions refer to, files on their way. Measured.
+const BESIDES_BYTES: u64 = 48 << 20;
+
+/// Windows hold this share of the rest, since their dates are encoded while others still wait for it.
+const WINDOW_SHARE: u64 = 2;
+
+/// A window has this many rows at least, however little memory there is.
+const FEWEST_ROWS: u64 = 256;
+
+/// The transactions of some dates; a date without any has lost its last one.
+pub type Window = BTreeMap<NaiveDate, Day>;
+
+/// How many transactions a window may hold.
+#[must_use]
+pub fn rows_that_fit(max_memory: ByteSize) -> u64 {
+    (max_memory.0.saturating_sub(BESIDES_BYTES) / WINDOW_SHARE / ROW_BYTES).max(FEWEST_ROWS)
+}
+
+impl Extracted {
+    /// Reads the next dates that fit into memory together; `None` when all were read. A date that does not fit
+    /// alone is read by ranges of customers, each summed up before the next.
+    pub async fn next_window(
+        &mut self,
+        source: &Source,
+        increment: &Increment,
+        config: &Config,
+    ) -> Result<Option<Window>, Error> {
+        if let Some(window) = self.read.take() {
+            self.waiting = Some(VecDeque::new());
+            return Ok(Some(window));
+        }
+        let (last, fit) = (increment.highest, rows_that_fit(config.summary.max_memory));
+        let dates = self.next_dates(source, increment, fit).await?;
+        let mut window: Window =
+            dates.iter().map(|(date, rows)| (*date, Day::for_rows((*rows).min(fit)))).collect();
+        match dates[..] {
+            [] => return Ok(None),
+            [(date, rows)] if rows > fit => {
+                for customers in slices(&source.count_by_customer(date, last).await?, fit) {
+                    let part = Part::slice_of_date(date, customers, last);
+                    self.read_into(&mut window, source, vec![part], config).await?;
+                    let day = window.entry(date).or_default();
+                    day.condense().map_err(|reason| Error::Summary { date, reason })?;
+                }
+            }
+            _ => {
+                let parts = dates.iter().map(|(date, _)| Part::dates(*date, *date, last)).collect();
+                self.read_into(&mut window, source, parts, config).await?;
+            }
+        }
+        Ok(Some(window))
+    }
+
+    async fn read_into(
+        &mut self,
+        window: &mut Window,
+        source: &Source,
+        parts: Vec<Part>,
+        config: &Config,
+    ) -> Result<(), Error> {
+        let mut reader = source.read(parts, config.increment.read_connections);
+        while let Some(batch) = reader.next().await? {
+            self.rows += batch.rows.len() as u64;
+            for row in &batch.rows {
+                self.add_row(row, window, config)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add_row(&mut self, row: &Transaction, window: &mut Window, config: &Config) -> Result<(), Error> {
+        let reasons = judge(row, &self.catalog, &config.summary);
+        self.examined.met(row, reasons);
+        if !reasons.is_empty() {
+            return Ok(());
+        }
+        warn(row, &self.catalog, &mut self.warnings);
+        let Some(date) = row.at.map(|at| at.date_naive()) else { return Ok(()) };
+        let day = window.entry(date).or_default();
+        day.add(row, &self.catalog).map_err(|reason| Error::Summary { date, reason })
+    }
+
+    async fn next_dates(
+        &mut self,
+        source: &Source,
+        increment: &Increment,
+        fit: u64,
+    ) -> Result<Vec<(NaiveDate, u64)>, SourceError> {
+        if self.waiting.is_none() {
+            let counts = match self.counts.take() {
+                Some(counts) => counts,
+                None => source.count_by_date(&self.dates, increment.highest).await?,
+            };
+            let rows = |date: &NaiveDate| counts.get(date).copied().unwrap_or_default();
+            self.waiting = Some(self.dates.iter().map(|date| (*date, rows(date))).collect());
+        }
+        let waiting = self.waiting.get_or_insert_default();
+        let (mut dates, mut left) = (Vec::new(), fit);
+        while let Some((date, rows)) = waiting.front().copied() {
+            if rows > left && !dates.is_empty() {
+                break;
+            }
+            left = left.saturating_sub(rows);
+            dates.push((date, rows));
+            waiting.pop_front();
+        }
+        Ok(dates)
+    }
+}
+
+/// Ranges of customers that fit, each above its first and up to its second customer. The ends are open, so that
+/// nobody is left out whatever was written since the counting. A customer is never split.
+fn slices(counts: &[(CustomerId, u64)], fit: u64) -> Vec<(Option<CustomerId>, Option<CustomerId>)> {
+    let (mut slices, mut after, mut rows) = (Vec::new(), None, 0);
+    for pair in counts.windows(2) {
+        let [(customer, count), (_, next)] = pair else { continue };
+        rows += count;
+        if rows + next > fit {
+            slices.push((after, Some(*customer)));
+            (after, rows) = (Some(*customer), 0);
+        }
+    }
+    slices.push((after, None));
+    slices
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_fit_and_leave_nobody_out() {
+        let id = |id| Some(CustomerId(id));
+        let counts = |counts: &[(i32, u64)]| -> Vec<_> {
+            counts.iter().map(|(id, count)| (CustomerId(*id), *count)).collect()
+        };
+        assert_eq!(slices(&[], 10), [(None, None)]);
+        assert_eq!(slices(&counts(&[(1, 99)]), 10), [(None, None)], "a customer is never split");
+        assert_eq!(
+            slices(&counts(&[(1, 4), (2, 6), (5, 1), (7, 30), (8, 2), (9, 8)]), 10),
+            [(None, id(2)), (id(2), id(5)), (id(5), id(7)), (id(7), None)]
+        );
+    }
+
+    #[test]
+    fn a_window_leaves_memory_for_the_rest_of_the_program() {
+        assert_eq!(rows_that_fit(ByteSize::mib(256)), 104 * 1024 * 1024 / ROW_BYTES);
+        assert_eq!(rows_that_fit(ByteSize::mib(1)), FEWEST_ROWS);
+    }
+}
