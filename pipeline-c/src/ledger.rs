@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use common::lake::{Expect, Lake, LakeError, Version};
 use common::retry::Backoff;
-use common::run::new_run_id;
+use common::run::{failpoint, new_run_id};
 
 use crate::config::{GateArgs, OnGap, OnNewTopic};
 use crate::error::Error;
@@ -62,8 +62,10 @@ impl Ledger {
             claim.owner.clone_into(&mut state.owner);
             state.commit = new_run_id();
             state.committed_at = claim.at;
+            failpoint("state_read");
             match swap(lake, place, &state, &expect, claim.patience).await {
                 Ok(version) => {
+                    failpoint("claimed");
                     let (lake, place) = (lake.clone(), place.clone());
                     return Ok(Self { lake, place, state, version, patience: claim.patience });
                 }

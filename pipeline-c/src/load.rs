@@ -11,9 +11,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use common::lake::{EVENTS, EVENTS_MALFORMED, Expect, Lake, LakeError, ObjectMeta, Upload};
-use common::run::new_run_id;
+use common::lake::{
+    EVENTS, EVENTS_MALFORMED, Expect, Lake, LakeError, ObjectMeta, STATE, StageWriter, Upload,
+};
+use common::run::{failpoint, new_run_id};
 use common::settings::ByteSize;
+use futures::future::try_join_all;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::batch::Output;
@@ -68,8 +71,9 @@ pub struct StagedFiles {
 pub async fn unfinished_uploads(lake: &Lake, patience: Duration) -> Result<Vec<Upload>, Error> {
     let mut backoff = backoff(patience);
     loop {
-        match futures::try_join!(lake.uploads(EVENTS), lake.uploads(EVENTS_MALFORMED)) {
-            Ok((events, malformed)) => return Ok([events, malformed].concat()),
+        // In a directory a state object is staged, too.
+        match try_join_all([EVENTS, EVENTS_MALFORMED, STATE].map(|folder| lake.uploads(folder))).await {
+            Ok(uploads) => return Ok(uploads.concat()),
             Err(error) => wait_or(error, &mut backoff).await?,
         }
     }
@@ -91,13 +95,15 @@ impl Loader {
         let room = Room::of(ByteSize(u64::MAX));
         let mut loader =
             Self { lake, place, ledger, rule, patience, room, log, on_new_topic, last_record: None };
-        let state = loader.ledger.state();
-        for upload in uploads.iter().filter(|upload| loader.place.owns(&upload.path)) {
+        let (state, state_path) = (loader.ledger.state(), loader.place.state_path());
+        let ours = |upload: &&Upload| loader.place.owns(&upload.path) || upload.path == state_path;
+        for upload in uploads.iter().filter(ours) {
             if !state.all_pending().any(|file| file.staged.upload == upload.id) {
                 tracing::info!(path = upload.path, "throwing away an unfinished file");
-                loader.lake.abort_upload(upload).await?;
+                loader.throw_away_upload(upload).await?;
             }
         }
+        failpoint("cleaned");
         loader.publish().await?;
         Ok(loader)
     }
@@ -140,6 +146,7 @@ impl Loader {
             .buffer_unordered(FILES_AT_ONCE)
             .try_collect()
             .await?;
+        failpoint("staged");
         Ok(StagedFiles { commit, files, after })
     }
 
@@ -149,7 +156,10 @@ impl Loader {
         let mut backoff = backoff(self.patience);
         loop {
             match self.try_stage_file(tail, output, commit).await {
-                Ok(pending) => return Ok(pending),
+                Ok(pending) => {
+                    failpoint("file_staged");
+                    return Ok(pending);
+                }
                 Err(LakeError::Changed(path)) => {
                     self.ledger.check_owner().await?;
                     if self.lake.head(&path).await?.is_some() {
@@ -185,25 +195,45 @@ impl Loader {
         let old = tail.map(|Tail { file, object }| {
             self.lake.file(ObjectMeta { path: file.path.clone(), size: file.bytes, version: object.clone() })
         });
-        let to = self.lake.stage(&path, commit).await?;
-        let (staged, rows) = encode::write(old, output, label, to, &path).await?;
         let expected = tail.map_or(0, |tail| tail.file.rows) + output.rows.num_rows() as u64;
-        if rows != expected {
+        let write = async |to| {
+            let (staged, rows) = encode::write(old, output, label, to, &path).await?;
             let reason = format!("{expected} rows were to be in its replacement, {rows} are");
-            return Err(LakeError::Damaged { path, reason });
-        }
+            if rows == expected { Ok(staged) } else { Err(LakeError::Damaged { path: path.clone(), reason }) }
+        };
+        let staged = self.stage_or_clean_up(&path, commit, write).await?;
         let file = DataFile {
             path,
             stream: output.stream,
             date: output.date,
             first_offset,
             last_offset: output.last_offset,
-            rows,
+            rows: expected,
             bytes: staged.size,
             flush: state.flush + 1,
             generation: state.generation,
         };
         Ok(Pending { file, staged, expect, closed: false, published: None })
+    }
+
+    /// Stages what `write` writes. Each attempt has an upload of its own: where one fails, nothing is left of it,
+    /// so that they do not pile up while a store is full.
+    async fn stage_or_clean_up<T>(
+        &self,
+        path: &str,
+        commit: &str,
+        write: impl AsyncFnOnce(StageWriter) -> Result<T, LakeError>,
+    ) -> Result<T, LakeError> {
+        let to = self.lake.stage(path, commit).await?;
+        failpoint("upload_begun");
+        let upload = to.upload();
+        let written = write(to).await;
+        if written.is_err()
+            && let Err(error) = self.lake.abort_upload(&upload).await
+        {
+            tracing::debug!(%error, "an unfinished file is left for the next owner to throw away");
+        }
+        written
     }
 
     /// Makes the files part of the state, together with the next offset. From here on they are not lost.
@@ -217,7 +247,9 @@ impl Loader {
         let last_record = self.last_record.take().or_else(|| after.last_record.clone());
         let (flush, pending) = (after.flush + 1, files.clone());
         let next = State { commit, flush, next_offset, last_record, pending, ..after };
+        failpoint("before_commit");
         let committed = self.ledger.commit(next, at).await;
+        failpoint("committed");
         if let Err(Error::Fenced { .. }) = &committed {
             self.throw_away(&files).await;
         }
@@ -242,6 +274,7 @@ impl Loader {
             pending[index].published = Some(version);
         }
         *files(self.ledger.state_mut()) = pending;
+        failpoint("published");
         Ok(())
     }
 
@@ -249,7 +282,10 @@ impl Loader {
         let mut backoff = backoff(self.patience);
         loop {
             match self.lake.publish(&pending.staged, &pending.expect).await {
-                Ok(version) => return Ok(version),
+                Ok(version) => {
+                    failpoint("file_published");
+                    return Ok(version);
+                }
                 Err(LakeError::Conflict(path)) => {
                     self.ledger.check_owner().await?;
                     return Err(Error::Foreign { place: self.place.clone(), path });
@@ -267,7 +303,18 @@ impl Loader {
         }
         next.settle(self.rule);
         next.commit = new_run_id();
-        self.ledger.commit(next, at).await
+        failpoint("before_settle");
+        let settled = self.ledger.commit(next, at).await;
+        failpoint("settled");
+        settled
+    }
+
+    async fn throw_away_upload(&self, upload: &Upload) -> Result<(), Error> {
+        let mut backoff = backoff(self.patience);
+        while let Err(error) = self.lake.abort_upload(upload).await {
+            wait_or(error, &mut backoff).await?;
+        }
+        Ok(())
     }
 
     /// Whatever is not in the new owner's state: our own commit may have happened before it took over.

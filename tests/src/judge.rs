@@ -43,6 +43,14 @@ pub struct Outputs {
     pub malformed: BTreeMap<(i32, i64), Malformed>,
 }
 
+impl Outputs {
+    /// Rows of both.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.events.values().sum::<u64>() + u64::try_from(self.malformed.len()).unwrap()
+    }
+}
+
 /// Judges every record.
 pub async fn judge(topic: &str, records: &[Record]) -> Outputs {
     let (mut outputs, mut schemas) = (Outputs::default(), HashMap::new());

@@ -15,10 +15,13 @@ pub mod http_message;
 pub mod judge;
 pub mod keyspace;
 pub mod lake;
+pub mod observer;
+pub mod own_broker;
 pub mod program;
 pub mod services;
 pub mod shop;
 pub mod sqlite;
+pub mod store;
 pub mod tcp_proxy;
 pub mod topic;
 pub mod world;
@@ -27,6 +30,12 @@ pub mod world;
 #[must_use]
 pub fn unique_name() -> String {
     format!("t_{}", &uuid::Uuid::new_v4().simple().to_string()[..16])
+}
+
+/// Whether the tests that take long are asked for, by `tests/run --long`.
+#[must_use]
+pub fn long() -> bool {
+    std::env::var_os("TEST_LONG").is_some()
 }
 
 /// Runs the clean-up of a dropped value to its end, whatever runtime the test has and however it ended.

@@ -80,6 +80,20 @@ impl Program {
         self
     }
 
+    /// Starts it from a shell that does `first`, as limits need it.
+    #[must_use]
+    pub fn after(mut self, first: &str) -> Self {
+        let program = std::mem::replace(&mut self.command, Command::new("bash"));
+        let program = program.as_std();
+        self.command.args(["-c", &format!("{first}; exec \"$0\" \"$@\"")]);
+        self.command.arg(program.get_program()).args(program.get_args());
+        for (variable, value) in program.get_envs() {
+            self.command.env(variable, value.expect("variables are only set"));
+        }
+        self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        self
+    }
+
     /// Starts it with an empty environment.
     #[must_use]
     pub fn without_env(mut self) -> Self {
@@ -149,6 +163,24 @@ impl Running {
     /// Waits for the next report.
     pub async fn next_report(&mut self) -> Value {
         serde_json::from_str(&self.next_line().await).unwrap()
+    }
+
+    /// Waits until it has said a line with `part` on standard error; returns all that it said until then.
+    pub async fn until_it_says(&mut self, part: &str) -> String {
+        let stderr = self.child.stderr.as_mut().unwrap();
+        let mut said = Vec::new();
+        let read = async {
+            loop {
+                let text = String::from_utf8_lossy(&said);
+                if text.split_once(part).is_some_and(|(_, rest)| rest.contains('\n')) {
+                    return text.into_owned();
+                }
+                drop(text);
+                assert_ne!(stderr.read_buf(&mut said).await.unwrap(), 0, "it ended");
+            }
+        };
+        let said = timeout(TIMEOUT, read).await;
+        said.unwrap_or_else(|_| panic!("{} does not say {part:?} for {TIMEOUT:?}", self.name))
     }
 
     /// Sends SIGTERM and waits for the end, which has to come within the 10 s of the contract.

@@ -17,6 +17,9 @@ use crate::{clean_up, http, services, unique_name};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// More than brokers and producers take unless they are told to.
+const LARGEST_RECORD_BYTES: &str = "20000000";
+
 /// A topic; it is deleted at the end.
 #[derive(Debug)]
 pub struct Topic {
@@ -24,6 +27,7 @@ pub struct Topic {
     pub name: String,
     /// Number of partitions.
     pub partitions: i32,
+    brokers: String,
 }
 
 /// A record as any consumer sees it.
@@ -49,11 +53,17 @@ pub struct ToSend {
 impl Topic {
     /// A topic without records.
     pub async fn empty(partitions: i32) -> Self {
+        Self::empty_at(&services::kafka(), partitions).await
+    }
+
+    /// The same at other brokers.
+    pub async fn empty_at(brokers: &str, partitions: i32) -> Self {
         let name = unique_name();
-        let topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
-        let created = admin().create_topics([&topic], &AdminOptions::new()).await.unwrap();
+        let topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1))
+            .set("max.message.bytes", LARGEST_RECORD_BYTES);
+        let created = admin(brokers).create_topics([&topic], &AdminOptions::new()).await.unwrap();
         assert!(created.iter().all(Result::is_ok), "Kafka: {created:?}");
-        Self { name, partitions }
+        Self { name, partitions, brokers: brokers.to_owned() }
     }
 
     /// A topic with what `producer events` sends; see [`Topic::produce`].
@@ -72,16 +82,16 @@ impl Topic {
     /// `producer events` with these arguments.
     #[must_use]
     pub fn producer(&self, arguments: &str) -> Program {
-        let (brokers, registry) = (services::kafka(), services::registry());
         Program::new("producer")
-            .args(["events", "--topic", &self.name, "--brokers", &brokers, "--registry", &registry])
+            .args(["events", "--topic", &self.name, "--brokers", &self.brokers])
+            .args(["--registry", &services::registry()])
             .args(arguments.split_whitespace())
     }
 
     /// Pipeline C from this topic to `lake`; it reports as JSON.
     #[must_use]
     pub fn pipeline_c(&self, lake: &str) -> Program {
-        self.pipeline_c_at(&services::kafka(), &services::registry(), lake)
+        self.pipeline_c_at(&self.brokers, &services::registry(), lake)
     }
 
     /// The same with other brokers or another registry.
@@ -113,24 +123,24 @@ impl Topic {
     pub async fn delete_before(&self, partition: i32, offset: i64) {
         let mut offsets = TopicPartitionList::new();
         offsets.add_partition_offset(&self.name, partition, Offset::Offset(offset)).unwrap();
-        admin().delete_records(&offsets, &AdminOptions::new()).await.unwrap();
+        admin(&self.brokers).delete_records(&offsets, &AdminOptions::new()).await.unwrap();
     }
 
     /// Adds partitions, so that there are this many.
     pub async fn add_partitions(&mut self, partitions: i32) {
         let count = usize::try_from(partitions).unwrap();
         let added = NewPartitions::new(&self.name, count);
-        let done = admin().create_partitions([&added], &AdminOptions::new()).await.unwrap();
+        let done = admin(&self.brokers).create_partitions([&added], &AdminOptions::new()).await.unwrap();
         assert!(done.iter().all(Result::is_ok), "Kafka: {done:?}");
         self.partitions = partitions;
     }
 
     /// Deletes the topic and makes another one of the same name.
     pub async fn make_anew(&self) {
-        admin().delete_topics(&[&self.name], &AdminOptions::new()).await.unwrap();
+        admin(&self.brokers).delete_topics(&[&self.name], &AdminOptions::new()).await.unwrap();
         let topic = NewTopic::new(&self.name, self.partitions, TopicReplication::Fixed(1));
         let made = async || {
-            let made = admin().create_topics([&topic], &AdminOptions::new()).await.unwrap();
+            let made = admin(&self.brokers).create_topics([&topic], &AdminOptions::new()).await.unwrap();
             made.iter().all(Result::is_ok)
         };
         until(made, "the topic cannot be made anew").await;
@@ -149,8 +159,12 @@ impl Topic {
 
     /// Sends records, one after the other.
     pub async fn send(&self, records: &[ToSend]) {
-        let producer: FutureProducer =
-            config().set("enable.idempotence", "true").set("linger.ms", "0").create().unwrap();
+        let producer: FutureProducer = config(&self.brokers)
+            .set("enable.idempotence", "true")
+            .set("linger.ms", "0")
+            .set("message.max.bytes", LARGEST_RECORD_BYTES)
+            .create()
+            .unwrap();
         for record in records {
             let mut sent = FutureRecord::<[u8], [u8]>::to(&self.name).partition(record.partition);
             (sent.key, sent.payload) = (record.key.as_deref(), record.value.as_deref());
@@ -160,23 +174,23 @@ impl Topic {
 
     /// Every record, read with a consumer of its own from the beginning to the end.
     pub async fn records(&self) -> Vec<Record> {
-        let (name, partitions) = (self.name.clone(), self.partitions);
-        tokio::task::spawn_blocking(move || read_all(&name, partitions)).await.unwrap()
+        let (name, brokers, partitions) = (self.name.clone(), self.brokers.clone(), self.partitions);
+        tokio::task::spawn_blocking(move || read_all(&name, &brokers, partitions)).await.unwrap()
     }
 }
 
 impl Drop for Topic {
     fn drop(&mut self) {
-        let name = self.name.clone();
+        let (name, brokers) = (self.name.clone(), self.brokers.clone());
         clean_up(|| async move {
-            admin().delete_topics(&[&name], &AdminOptions::new()).await.unwrap();
+            admin(&brokers).delete_topics(&[&name], &AdminOptions::new()).await.unwrap();
         });
     }
 }
 
-fn read_all(topic: &str, partitions: i32) -> Vec<Record> {
+fn read_all(topic: &str, brokers: &str, partitions: i32) -> Vec<Record> {
     let consumer: BaseConsumer =
-        config().set("group.id", unique_name()).set("enable.auto.commit", "false").create().unwrap();
+        config(brokers).set("group.id", unique_name()).set("enable.auto.commit", "false").create().unwrap();
     let mut ends = Vec::new();
     let mut from_the_beginning = TopicPartitionList::new();
     for partition in 0..partitions {
@@ -203,12 +217,12 @@ fn record(message: &OwnedMessage) -> Record {
     }
 }
 
-fn admin() -> AdminClient<DefaultClientContext> {
-    config().create().unwrap()
+fn admin(brokers: &str) -> AdminClient<DefaultClientContext> {
+    config(brokers).create().unwrap()
 }
 
-fn config() -> ClientConfig {
+fn config(brokers: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", services::kafka());
+    config.set("bootstrap.servers", brokers);
     config
 }

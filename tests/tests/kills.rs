@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tests::events::assert_exactly_once;
 use tests::lake::Lake;
+use tests::observer::Observer;
 use tests::program::{Program, Running};
-use tests::shop::until;
 use tests::topic::Topic;
 
 /// Commits often, so that a kill has something to interrupt; `setting` is one of librdkafka's.
@@ -29,6 +29,7 @@ fn often(topic: &Topic, lake: &Lake, setting: &str) -> Program {
 async fn killed_at_any_moment_again_and_again_each_record_is_one_row_in_the_end() {
     let three_days = "--count 40000 --invalid-ratio 0.02 --from 2025-01-01 --to 2025-01-04";
     let (topic, lake) = (Topic::filled(three_days).await, Lake::empty().await);
+    let observer = Observer::of(&lake.url).await;
     let more = topic.producer("--rate 3000 --invalid-ratio 0.02").start();
     // A member of the same name need not wait until the killed one's session has ended.
     let member = "group.instance.id=killed";
@@ -47,6 +48,8 @@ async fn killed_at_any_moment_again_and_again_each_record_is_one_row_in_the_end(
     eprintln!("killed after {killed_after_ms:?} ms");
     let last = often(&topic, &lake, member).report().await;
     assert_ne!(last["status"], "failed", "{last}");
+    eprintln!("{:?}", observer.stop().await);
+    topic.verify(&lake.url).await;
     assert_exactly_once(&topic, lake.download().await.path()).await;
     assert_eq!(often(&topic, &lake, member).report().await["status"], "idle");
 }
@@ -54,6 +57,7 @@ async fn killed_at_any_moment_again_and_again_each_record_is_one_row_in_the_end(
 #[tokio::test]
 async fn two_instances_share_the_work_hand_it_over_and_write_each_record_once() {
     let (topic, lake) = (Topic::filled("--count 10000 --invalid-ratio 0.02").await, Lake::empty().await);
+    let observer = Observer::of(&lake.url).await;
     let start = |member| often(&topic, &lake, member).args(["--every", "500ms"]).start();
     let (mut one, mut two) = (start("client.id=one"), start("client.id=two"));
     let more = topic.producer("--rate 2500 --invalid-ratio 0.02").start();
@@ -77,17 +81,19 @@ async fn two_instances_share_the_work_hand_it_over_and_write_each_record_once() 
     let stopped = two.terminate().await;
     assert_eq!(stopped.code, 0, "{stopped:#?}");
     topic.pipeline_c(&lake.url).report().await;
-    assert_exactly_once(&topic, lake.download().await.path()).await;
+    let seen = observer.stop().await;
+    let found = assert_exactly_once(&topic, lake.download().await.path()).await;
+    assert_eq!(seen.rows, found.rows.count(), "{seen:?}");
 }
 
 #[tokio::test]
 async fn an_instance_that_slept_while_another_group_took_over_publishes_nothing_more_and_ends_with_4() {
     let (topic, lake) = (Topic::filled("--count 60000 --invalid-ratio 0.02").await, Lake::empty().await);
+    let observer = Observer::of(&lake.url).await;
     // The group does not notice; only the state objects can.
-    let sleeping = often(&topic, &lake, "session.timeout.ms=60000").start();
-    let begun = async || lake.versions().await.keys().any(|path| path.starts_with("events/"));
-    until(begun, "nothing becomes visible").await;
-    sleeping.pause().await;
+    let sleeping =
+        often(&topic, &lake, "session.timeout.ms=60000").env("FAILPOINT", "file_published=STOP@2").start();
+    sleeping.until_stopped().await;
 
     let other = format!("{}-other", topic.name);
     let taken_over = often(&topic, &lake, "client.id=other").args(["--group", &other]).run().await;
@@ -98,6 +104,7 @@ async fn an_instance_that_slept_while_another_group_took_over_publishes_nothing_
     let fenced = sleeping.go_on().await;
     let message = fenced.failed_with(4);
     assert!(message.contains("was taken over by"), "{message}");
+    observer.stop().await;
     assert_exactly_once(&topic, lake.download().await.path()).await;
 }
 

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use url::Url;
 
 use super::{Expect, LakeError, ObjectMeta, Staged, Version};
+use crate::run::failpoint;
 
 /// Holds what is staged and the lock; readers of data folders never see it.
 const STAGING: &str = "_staging";
@@ -115,12 +116,16 @@ impl Dir {
 
     pub(super) async fn put(&self, path: &str, body: Bytes, expect: &Expect) -> Result<Version, LakeError> {
         let mut writer = self.stage(path).await?;
-        writer.write(body).await?;
-        let (upload, parts, size) = writer.finish().await?;
-        let staged = Staged { path: path.to_owned(), commit: String::new(), size, upload, parts };
-        let result = self.publish(&staged, expect).await;
+        let name = writer.name.clone();
+        let result = async {
+            writer.write(body).await?;
+            let (upload, parts, size) = writer.finish().await?;
+            let staged = Staged { path: path.to_owned(), commit: String::new(), size, upload, parts };
+            self.publish(&staged, expect).await
+        }
+        .await;
         if result.is_err() {
-            self.abort(&staged.upload).await?;
+            self.abort(&name).await?;
         }
         result
     }
@@ -213,6 +218,7 @@ fn publish(root: &Path, staged: &Staged, expect: &Expect) -> Result<Version, Lak
         let folder = to.parent().unwrap_or(root);
         fs::create_dir_all(folder)?;
         fs::rename(&from, &to)?;
+        failpoint("renamed");
         for ancestor in folder.ancestors().take_while(|folder| folder.starts_with(root)) {
             File::open(ancestor)?.sync_all()?;
         }
@@ -230,6 +236,10 @@ pub(super) struct FileWriter {
 }
 
 impl FileWriter {
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(super) async fn write(&mut self, bytes: Bytes) -> Result<(), LakeError> {
         self.size += bytes.len() as u64;
         let (mut file, at) =

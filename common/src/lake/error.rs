@@ -31,7 +31,7 @@ pub enum LakeError {
         reason: String,
     },
     /// The store did not answer or had an error of its own, after retries.
-    #[error("cannot {action}: {reason}; the store may be down, try again later")]
+    #[error("cannot {action}: {reason}; the store may be down or full, try again later")]
     Unavailable {
         /// What was tried, on what.
         action: String,

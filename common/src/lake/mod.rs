@@ -263,6 +263,16 @@ impl StageWriter {
         }
     }
 
+    /// What is being staged, to be thrown away where it cannot be finished.
+    #[must_use]
+    pub fn upload(&self) -> Upload {
+        let id = match &self.inner {
+            Writer::S3(writer) => writer.upload(),
+            Writer::Dir(writer) => writer.name(),
+        };
+        Upload { path: self.path.clone(), id: id.to_owned() }
+    }
+
     /// Makes what was written durable.
     pub async fn finish(self) -> Result<Staged, LakeError> {
         let (upload, parts, size) = match self.inner {

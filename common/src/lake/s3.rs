@@ -283,7 +283,9 @@ impl S3 {
             return Ok(version);
         }
         let upload_is_gone = error.code() == Some("NoSuchUpload");
-        if upload_is_gone || lost_race(&error, expect) {
+        // 409 tells of another request in the way, not of what stands there: that the next attempt will see.
+        let in_the_way = status(&error) == Some(409);
+        if upload_is_gone || (lost_race(&error, expect) && !in_the_way) {
             return Err(LakeError::Conflict(staged.path.clone()));
         }
         Err(fault(self.shown("publish", &staged.path), &error))
@@ -333,6 +335,10 @@ pub(super) struct PartWriter {
 }
 
 impl PartWriter {
+    pub(super) fn upload(&self) -> &str {
+        &self.upload
+    }
+
     pub(super) async fn write(&mut self, bytes: Bytes) -> Result<(), LakeError> {
         self.size += bytes.len() as u64;
         self.buffer.extend_from_slice(&bytes);

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use common::lake::Lake;
-use common::run::{Clock, Stopwatch};
+use common::run::{Clock, Stopwatch, failpoint};
 use futures::future::try_join_all;
 use tokio::runtime::Handle;
 
@@ -175,6 +175,7 @@ impl Assignment {
     async fn claim(&self, logs: &BTreeMap<PartitionId, LogRange>) -> Result<Vec<Loader>, Error> {
         let Shared { config, lake, owner, clock, .. } = &self.shared;
         let uploads = unfinished_uploads(lake, CLAIM_PATIENCE).await?;
+        failpoint("uploads_listed");
         let gates: &GateArgs = &config.gates;
         let claim = Claim { owner, at: clock.now(), gates, patience: CLAIM_PATIENCE };
         let rule = TailRule { mode: config.flush.tail, target_bytes: config.flush.target_file_size.0 };
@@ -201,6 +202,7 @@ impl Assignment {
         for (partition, _) in &feeds {
             tracing::info!(place = %self.place(*partition), lost, "revoked");
         }
+        failpoint("revoking");
         let patience = if lost { Duration::ZERO } else { REVOKE_PATIENCE };
         self.shared
             .runtime

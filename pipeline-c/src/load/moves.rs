@@ -115,7 +115,7 @@ impl Loader {
     ) -> Result<Rewritten, Error> {
         let mut backoff = backoff(self.patience);
         loop {
-            match async { write(self.lake.stage(path, commit).await?).await }.await {
+            match self.stage_or_clean_up(path, commit, &write).await {
                 Ok(written) => return Ok(written),
                 // A new owner throws the uploads of the old one away, and replaces files.
                 Err(error @ (LakeError::Refused { .. } | LakeError::Changed(_))) => {
