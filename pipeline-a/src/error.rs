@@ -1,5 +1,7 @@
 //! How a run of pipeline A can end badly.
 
+use std::fmt;
+
 use common::batch::BatchError;
 use common::profiles::ProfilesError;
 use common::run::{Exit, JobError};
@@ -16,14 +18,12 @@ pub enum Error {
     #[error(transparent)]
     Profiles(#[from] ProfilesError),
     /// The sums before and after do not agree.
-    #[error(
-        "accepted transactions amount to {accepted}, the profiles made of them to {written}; nothing was written"
-    )]
+    #[error("{accepted} were accepted, but the profiles made of them hold {written}; nothing was written")]
     NotConserved {
-        /// Σ amount of the accepted transactions.
-        accepted: Decimal,
-        /// Σ `total_spend` of the profiles, those withheld included.
-        written: Decimal,
+        /// Of the accepted transactions.
+        accepted: Sums,
+        /// Of the profiles, those withheld included.
+        written: Sums,
     },
     /// The sum of all does not fit a decimal.
     #[error("the accepted transactions amount to more than a decimal can hold")]
@@ -31,6 +31,21 @@ pub enum Error {
     /// A customer's sums do not fit their columns.
     #[error("customer {0} has more transactions or spend than a profile can hold")]
     Overflow(common::schema::CustomerId),
+}
+
+/// What has to be the same before and after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sums {
+    /// Transactions.
+    pub rows: u64,
+    /// Σ amount, exact.
+    pub amount: Decimal,
+}
+
+impl fmt::Display for Sums {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} transactions of {} in all", self.rows, self.amount)
+    }
 }
 
 impl From<SourceError> for Error {

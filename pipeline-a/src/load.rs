@@ -77,6 +77,7 @@ impl Loader<'_> {
         report.duration_ms = watch.elapsed_ms();
         let report = report
             .with("customers", result.profiles.len() + result.gone.len())
+            .with("accepted_rows", result.accepted_rows)
             .with("accepted_amount", result.accepted_amount.to_string())
             .with("withheld_amount", result.withheld_amount.to_string());
         let commit = Commit {

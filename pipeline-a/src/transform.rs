@@ -11,7 +11,7 @@ use foldhash::fast::RandomState;
 use rust_decimal::{Decimal, RoundingStrategy};
 use smallvec::SmallVec;
 
-use crate::error::Error;
+use crate::error::{Error, Sums};
 use crate::extract::Extracted;
 
 /// Digits behind the point of money.
@@ -21,6 +21,8 @@ const SCALE: u32 = 2;
 #[derive(Debug, Default)]
 pub struct Tallies {
     by_customer: HashMap<CustomerId, Tally, RandomState>,
+    /// Transactions that were judged and accepted.
+    accepted: u64,
     /// Σ amount of all accepted transactions in cents, summed apart from the customers' sums.
     accepted_cents: i128,
     /// A customer whose sum is beyond what a decimal holds.
@@ -40,11 +42,14 @@ struct Tally {
 impl Tallies {
     /// Counts a transaction that was judged; one with reasons stays out of the sums.
     pub fn count(&mut self, row: &Transaction, reasons: Reasons, catalog: &Catalog) {
-        let (Some(customer), Some(amount), Some(at)) = (row.customer_id, row.amount, row.at) else {
+        if !reasons.is_empty() {
             return;
-        };
+        }
+        self.accepted += 1;
         let product = row.product_id.and_then(|id| catalog.product(id));
-        let (true, Some(product)) = (reasons.is_empty(), product) else {
+        let (Some(customer), Some(amount), Some(at), Some(product)) =
+            (row.customer_id, row.amount, row.at, product)
+        else {
             return;
         };
         let tally = self.by_customer.entry(customer).or_insert_with(|| Tally {
@@ -102,6 +107,8 @@ pub struct Profiled {
     pub rows: u64,
     /// Rows that no earlier run accounted for.
     pub new_rows: u64,
+    /// The accepted transactions of the affected customers.
+    pub accepted_rows: u64,
     /// Σ amount of the accepted transactions of the affected customers.
     pub accepted_amount: Decimal,
     /// Σ `total_spend` of profiles that stay unwritten because the customer's own row is not accepted.
@@ -157,10 +164,15 @@ pub fn profiles(extracted: Extracted) -> Result<Profiled, Error> {
         result.entries.iter().map(|entry| (entry.entity, entry.id)).collect();
     result.corrected.extend(extracted.customers_judged.into_iter().filter(|key| !still_bad.contains(key)));
 
-    let written =
-        result.profiles.iter().map(|profile| profile.total_spend).sum::<Decimal>() + result.withheld_amount;
-    if written != result.accepted_amount {
-        return Err(Error::NotConserved { accepted: result.accepted_amount, written });
+    result.accepted_rows = tallies.accepted;
+    let accepted = Sums { rows: tallies.accepted, amount: result.accepted_amount };
+    let written = Sums {
+        rows: tallies.by_customer.values().map(|tally| u64::from(tally.transactions)).sum(),
+        amount: result.profiles.iter().map(|profile| profile.total_spend).sum::<Decimal>()
+            + result.withheld_amount,
+    };
+    if written != accepted {
+        return Err(Error::NotConserved { accepted, written });
     }
     Ok(result)
 }

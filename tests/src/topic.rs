@@ -108,7 +108,7 @@ impl Topic {
     pub fn tool(&self, subcommand: &str, lake: &str) -> Program {
         Program::new("pipeline-c")
             .args([subcommand, "--topic", &self.name, "--lake", lake, "--output", "json"])
-            .env("KAFKA_BROKERS", &services::kafka())
+            .env("KAFKA_BROKERS", &self.brokers)
             .env("SCHEMA_REGISTRY_URL", &services::registry())
     }
 
