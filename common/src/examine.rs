@@ -21,8 +21,10 @@ pub struct Examined {
     pub rows: u64,
     /// Rows that no earlier run accounted for.
     pub new_rows: u64,
-    /// New rows that are not accepted.
-    pub new_rejected: u64,
+    /// Rows that were judged and did not stand in quarantine, those of the recomputation included.
+    judged: u64,
+    /// Those of them that are not accepted.
+    newly_rejected: u64,
     /// Every transaction that is not accepted, by id. A recomputation adds those that it meets.
     pub rejected: BTreeMap<TxnId, QuarantineEntry>,
     /// Quarantined transactions that are accepted now, or gone.
@@ -47,8 +49,8 @@ pub struct NotMetAgain {
 /// Too many of the new rows were rejected.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{rejected} of {rows} new transactions are rejected, more than --max-quarantine-ratio {limit} allows; \
-     most frequent: {reasons}. Nothing was written"
+    "{rejected} of {rows} transactions are rejected that were not before, more than --max-quarantine-ratio {limit} allows; \
+     most frequent: {reasons}. The batch is refused and the offset stays"
 )]
 pub struct TooManyRejected {
     rejected: u64,
@@ -101,8 +103,11 @@ pub async fn examine(
             let (reasons, new) = (judge(row), increment.is_new(row.txn_id));
             examined.rows += 1;
             examined.new_rows += u64::from(new);
+            let known =
+                increment.quarantined.contains_key(&(Entity::Transaction, Some(row.txn_id.0.cast_signed())));
+            examined.judged += u64::from(!known);
             if !reasons.is_empty() {
-                examined.new_rejected += u64::from(new);
+                examined.newly_rejected += u64::from(!known);
                 // Rows that share an id share an entry.
                 examined
                     .rejected
@@ -110,17 +115,15 @@ pub async fn examine(
                     .and_modify(|entry| entry.reasons = entry.reasons.iter().chain(reasons.iter()).collect())
                     .or_insert_with(|| QuarantineEntry::transaction(row, reasons));
             }
-            let known =
-                increment.quarantined.contains_key(&(Entity::Transaction, Some(row.txn_id.0.cast_signed())));
             if reasons.is_empty() && !increment.everything {
                 examined.awaited.insert(row.txn_id.0);
             }
             each(row, Verdict { reasons, known });
         }
         // However good the rest is: what would be refused need not be held in memory.
-        examined.gate(limit, increment.most_new_rows())?;
+        examined.gate_over(limit, increment.most_rows())?;
     }
-    examined.gate(limit, examined.new_rows)?;
+    examined.gate(limit)?;
     let known =
         increment.quarantined.keys().filter(|(entity, id)| *entity == Entity::Transaction && id.is_some());
     let mended = known
@@ -146,11 +149,15 @@ impl Examined {
         Ok(())
     }
 
-    /// Refuses the batch when more than `limit` of `rows` were rejected, and at least 100 were read.
-    fn gate(&self, limit: f64, rows: u64) -> Result<(), TooManyRejected> {
+    /// Refuses the batch when more than `limit` of the judged rows, at least 100, were rejected.
+    pub fn gate(&self, limit: f64) -> Result<(), TooManyRejected> {
+        self.gate_over(limit, self.judged)
+    }
+
+    fn gate_over(&self, limit: f64, rows: u64) -> Result<(), TooManyRejected> {
         #[allow(clippy::cast_precision_loss)] // a ratio needs no more than 53 bits
-        let ratio = self.new_rejected as f64 / rows.max(1) as f64;
-        if self.new_rows < GATE_MIN_ROWS || ratio <= limit {
+        let ratio = self.newly_rejected as f64 / rows.max(1) as f64;
+        if self.judged < GATE_MIN_ROWS || ratio <= limit {
             return Ok(());
         }
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
@@ -161,7 +168,7 @@ impl Examined {
         counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         let reasons: Vec<String> =
             counts.iter().take(3).map(|(code, count)| format!("{code} {count}")).collect();
-        Err(TooManyRejected { rejected: self.new_rejected, rows, limit, reasons: reasons.join(", ") })
+        Err(TooManyRejected { rejected: self.newly_rejected, rows, limit, reasons: reasons.join(", ") })
     }
 
     /// The recomputation has met a row, and judged it once more.

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use common::increment::Increment;
 use common::profiles::Profiles;
 use common::schema::{Customer, CustomerId, CustomerProfile};
 use common::source::Source;
@@ -11,9 +12,14 @@ use crate::config::Config;
 use crate::error::Error;
 
 /// The customers of `--customers`, and with `--refresh-customers` those whose row and profile do not agree.
-pub async fn customers(config: &Config, source: &Source) -> Result<HashSet<CustomerId>, Error> {
+/// Where everything is recomputed, nothing needs to be compared.
+pub async fn customers(
+    config: &Config,
+    source: &Source,
+    increment: &Increment,
+) -> Result<HashSet<CustomerId>, Error> {
     let mut asked: HashSet<CustomerId> = config.customers.customers.iter().copied().map(CustomerId).collect();
-    if config.customers.refresh_customers {
+    if config.customers.refresh_customers && !increment.everything {
         let profiles = Profiles::open(&config.profiles.profiles).await?;
         asked.extend(changed(source, &profiles).await?);
     }

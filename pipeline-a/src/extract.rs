@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use common::batch::BatchError;
 use common::examine::{Examined, examine, read_catalog};
 use common::increment::Increment;
-use common::quality::{Catalog, Entity, QuarantineEntry, judge_customer, judge_transaction};
+use common::quality::{Catalog, Entity, QuarantineEntry, Reason, Reasons, judge_customer, judge_transaction};
 use common::schema::{Customer, CustomerId, Transaction, TxnId};
 use common::settings::IncrementArgs;
 use common::source::{Part, QuarantinedKey, Source, SourceError, SourceKeys};
@@ -29,6 +29,8 @@ pub struct Extracted {
     pub customers: Vec<Customer>,
     /// What transactions refer to.
     pub catalog: Catalog,
+    /// Customers in quarantine whose rows are still not accepted.
+    pub still_bad: Vec<QuarantineEntry>,
     /// Customers in quarantine that this batch judges again: they leave it, unless they are rejected once more.
     pub customers_judged: HashSet<QuarantinedKey>,
     /// The rows of `customers` without a key, if any.
@@ -62,11 +64,11 @@ pub async fn read(
     })
     .await?;
 
-    let mut rows = examined.rows;
+    let (mut rows, mut still_bad) = (examined.rows, Vec::new());
     let customers = if everything {
         source.all_customers().await?
     } else {
-        drop_still_bad(source, &mut customers_judged).await?;
+        still_bad = drop_still_bad(source, &mut customers_judged).await?;
         affected.extend(customers_judged.iter().filter_map(customer_id));
         let scope = (keys, increment.highest);
         rows += recompute(source, scope, &affected, &catalog, settings, &mut examined, &mut tallies).await?;
@@ -79,6 +81,7 @@ pub async fn read(
         affected: (!everything).then_some(affected),
         customers,
         catalog,
+        still_bad,
         customers_judged,
         without_key: (nulls > 0).then(|| QuarantineEntry::null_keys(Entity::Customer, nulls)),
         rows,
@@ -126,20 +129,30 @@ pub async fn recompute(
     Ok(rows)
 }
 
-/// Leaves the quarantined customers whose row is fine now, or gone.
+/// Leaves the quarantined customers whose row is fine now, or gone; returns what is to be said of the others.
 pub async fn drop_still_bad(
     source: &Source,
     quarantined: &mut HashSet<QuarantinedKey>,
-) -> Result<(), SourceError> {
+) -> Result<Vec<QuarantineEntry>, SourceError> {
     let ids: HashSet<CustomerId> = quarantined.iter().filter_map(customer_id).collect();
-    let (mut met, mut bad) = (HashSet::new(), HashSet::new());
-    for row in source.customers_by_id(&sorted(&ids)).await? {
-        if !met.insert(row.customer_id) || !judge_customer(&row).0.is_empty() {
-            bad.insert(row.customer_id);
+    let mut rows = source.customers_by_id(&sorted(&ids)).await?;
+    rows.sort_by_key(|row| row.customer_id);
+    let mut bad = Vec::new();
+    for same_id in rows.chunk_by(|left, right| left.customer_id == right.customer_id) {
+        let reasons = judge_rows(same_id);
+        if !reasons.is_empty() {
+            quarantined.remove(&(Entity::Customer, Some(same_id[0].customer_id.0.into())));
+            bad.push(QuarantineEntry::customer(&same_id[0], reasons));
         }
     }
-    quarantined.retain(|key| customer_id(key).is_none_or(|id| !bad.contains(&id)));
-    Ok(())
+    Ok(bad)
+}
+
+/// All reasons for which the rows of one customer are not accepted.
+pub fn judge_rows(rows: &[Customer]) -> Reasons {
+    let mut reasons: Reasons = rows.iter().flat_map(|row| judge_customer(row).0.iter()).collect();
+    reasons.note(Reason::DuplicateId, rows.len() > 1);
+    reasons
 }
 
 /// The customer that a key is of.

@@ -61,8 +61,9 @@ async fn prepare(config: &Config, source: &Source) -> Result<Prepared, Error> {
     let keys = source.check_schema().await?;
     let mut increment = Increment::find(source, Job::Profiles, &config.increment, &config.recompute).await?;
     failpoint("found");
-    let asked = asked::customers(config, source).await?;
-    if increment.is_empty(keys) && asked.is_empty() {
+    let asked = asked::customers(config, source, &increment).await?;
+    let keyless = source.transactions_without_key().await?;
+    if increment.is_empty(keys) && asked.is_empty() && keyless == 0 {
         let gaps = increment.gaps_left(config.increment.gap_grace);
         return Ok(Prepared { increment, gaps, result: Profiled::default() });
     }
@@ -70,6 +71,7 @@ async fn prepare(config: &Config, source: &Source) -> Result<Prepared, Error> {
     failpoint("examined");
     let gaps = increment.gaps_left(config.increment.gap_grace);
     extracted.examined.all_met().map_err(BatchError::from)?;
+    extracted.examined.gate(config.increment.max_quarantine_ratio).map_err(BatchError::from)?;
     let result = transform::profiles(extracted)?;
     Ok(Prepared { increment, gaps, result })
 }

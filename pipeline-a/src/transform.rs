@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use common::increment::Increment;
-use common::quality::{Catalog, QuarantineEntry, Reason, Reasons, judge_customer};
+use common::quality::{Catalog, QuarantineEntry, Reasons, judge_customer};
 use common::schema::{Customer, CustomerId, CustomerProfile, Transaction};
 use common::source::QuarantinedKey;
 use foldhash::fast::RandomState;
@@ -12,7 +12,7 @@ use rust_decimal::{Decimal, RoundingStrategy};
 use smallvec::SmallVec;
 
 use crate::error::{Error, Sums};
-use crate::extract::Extracted;
+use crate::extract::{Extracted, judge_rows};
 
 /// Digits behind the point of money.
 const SCALE: u32 = 2;
@@ -159,6 +159,10 @@ pub fn profiles(extracted: Extracted) -> Result<Profiled, Error> {
     result.everyone = affected.is_none();
     result.gone = affected.iter().flatten().filter(without_purchase).copied().collect();
 
+    let noted: HashSet<QuarantinedKey> =
+        result.entries.iter().map(|entry| (entry.entity, entry.id)).collect();
+    let still_bad = extracted.still_bad.into_iter();
+    result.entries.extend(still_bad.filter(|entry| !noted.contains(&(entry.entity, entry.id))));
     result.entries.extend(extracted.without_key);
     let still_bad: HashSet<QuarantinedKey> =
         result.entries.iter().map(|entry| (entry.entity, entry.id)).collect();
@@ -193,8 +197,7 @@ fn accepted_customer<'a>(
 ) -> Option<&'a Customer> {
     let rows = rows.get(&id).map(Vec::as_slice).unwrap_or_default();
     let customer = rows.first()?;
-    let mut reasons: Reasons = rows.iter().flat_map(|row| judge_customer(row).0.iter()).collect();
-    reasons.note(Reason::DuplicateId, rows.len() > 1);
+    let reasons = judge_rows(rows);
     if !reasons.is_empty() {
         result.entries.push(QuarantineEntry::customer(customer, reasons));
         return None;
@@ -255,7 +258,7 @@ mod tests {
     use super::*;
     use chrono::NaiveDate;
     use common::examine::Examined;
-    use common::quality::judge_transaction;
+    use common::quality::{Reason, judge_transaction};
     use common::schema::{Product, ProductId, SignupDate, TxnId};
 
     fn catalog() -> Catalog {
@@ -297,6 +300,7 @@ mod tests {
             tallies.count(row, judge_transaction(row, &catalog), &catalog);
         }
         Extracted {
+            still_bad: Vec::new(),
             examined: Examined::default(),
             tallies,
             affected: Some(HashSet::from([CustomerId(1), CustomerId(2)])),

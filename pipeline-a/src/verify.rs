@@ -138,6 +138,7 @@ async fn read_sample(books: &Books, chosen: &HashSet<CustomerId>) -> Result<Extr
         affected: Some(chosen.clone()),
         customers: source.customers_by_id(&extract::sorted(chosen)).await?,
         catalog,
+        still_bad: Vec::new(),
         customers_judged: HashSet::new(),
         without_key: None,
         rows,

@@ -37,7 +37,7 @@ pub async fn run(config: &Config, clock: &Clock, shutdown: &Shutdown) -> Exit {
 /// One batch: extract → transform → load → commit, the middle steps window by window of dates.
 async fn step(config: &Config, batch: Batch<'_>) -> Result<Outcome, Error> {
     let Prepared { increment, gaps, mut extracted } = prepare(config, batch.source).await?;
-    let asked = config.dates.is_some();
+    let asked = config.dates.is_some() || increment.everything;
     if extracted.changes_nothing(&increment) && !increment.changed(&gaps) && !asked {
         return Ok(Outcome::Idle(increment.idle(batch.report, extracted.rows)));
     }
@@ -49,6 +49,8 @@ async fn step(config: &Config, batch: Batch<'_>) -> Result<Outcome, Error> {
         failpoint("listed");
         extracted.add_asked(batch.source, &increment, loader.standing(), config.dates).await?;
         while let Some(window) = extracted.next_window(batch.source, &increment, config).await? {
+            let limit = config.increment.max_quarantine_ratio;
+            extracted.examined.gate(limit).map_err(BatchError::from)?;
             loader.replace(&lake, window).await?;
         }
         extracted.examined.all_met().map_err(BatchError::from)?;
@@ -70,7 +72,8 @@ async fn prepare(config: &Config, source: &Source) -> Result<Prepared, Error> {
     let keys = source.check_schema().await?;
     let mut increment = Increment::find(source, Job::Summaries, &config.increment, &config.recompute).await?;
     failpoint("found");
-    let nothing = increment.is_empty(keys) && config.dates.is_none();
+    let nothing =
+        increment.is_empty(keys) && config.dates.is_none() && source.transactions_without_key().await? == 0;
     let extracted = if nothing {
         Extracted::default()
     } else {

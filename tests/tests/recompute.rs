@@ -186,3 +186,63 @@ async fn in_strict_order_nothing_behind_a_missing_id_is_read_until_it_fills() {
         world.assert_settles(letter).await;
     }
 }
+
+#[tokio::test]
+async fn a_table_that_only_half_stands_is_refused_and_empties_no_target() {
+    let world = settled().await;
+    let before = (world.keyspace.written().await, world.lake.versions().await);
+    world.shop.run("SET foreign_key_checks = 0; DELETE FROM products").await;
+    let strict = [
+        Program::pipeline_a(&world.shop.url, &world.keyspace.url).args(["--full"]),
+        Program::pipeline_b(&world.shop.url, &world.lake.url).args(["--full"]),
+        Program::pipeline_a(&world.shop.url, &world.keyspace.url)
+            .args(["--customers", "1,2,3,4,5,6,7,8,9,10"]),
+        Program::pipeline_b(&world.shop.url, &world.lake.url).args(["--dates", "2024-02-20..2024-03-11"]),
+    ];
+    for program in strict {
+        let refused = program.run().await;
+        assert!(refused.failed_with(3).contains("unknown_product"), "{refused:#?}");
+    }
+    assert_same(&world.keyspace.written().await, &before.0);
+    assert_same(&world.lake.versions().await, &before.1);
+}
+
+#[tokio::test]
+async fn an_emptied_table_empties_the_targets_once_it_is_taken_as_it_is() {
+    let world = settled().await;
+    world.shop.run("DELETE FROM transactions").await;
+    for letter in ['A', 'B'] {
+        assert_eq!(world.pipeline(letter).run().await.code, 3);
+        assert_eq!(world.pipeline(letter).args(["--reset-offset"]).report().await["status"], "ok");
+        world.assert_as_expected(letter).await;
+        assert_eq!(world.pipeline(letter).report().await["status"], "idle");
+    }
+}
+
+#[tokio::test]
+async fn a_customer_who_stays_bad_for_another_reason_is_in_quarantine_for_that_one() {
+    let world = settled().await;
+    let change = |set: &str| format!("UPDATE customers SET {set} WHERE customer_id = 1");
+    world.shop.run(&change("email = 'bad'")).await;
+    world.pipeline('A').args(["--customers", "1"]).report().await;
+    world.shop.run(&change("email = 'one@example.com', gender = NULL")).await;
+    world.pipeline('A').report().await;
+    world.assert_settles('A').await;
+}
+
+#[tokio::test]
+async fn a_refresh_can_be_the_first_run() {
+    let world = World::seeded().await;
+    let report = world.pipeline('A').args(["--refresh-customers"]).report().await;
+    assert_eq!(report["status"], "ok", "{report}");
+    world.assert_settles('A').await;
+}
+
+#[tokio::test]
+async fn an_id_that_no_offset_accounts_for_is_noticed_though_nothing_else_is_new() {
+    let world = settled().await;
+    world.shop.run("INSERT INTO transactions VALUES (-7, 1, 1, 1, 10.00, '2024-03-01 12:00:00')").await;
+    for report in world.run().await {
+        assert_eq!(report["quarantined"], 1, "{report}");
+    }
+}

@@ -63,7 +63,7 @@ impl Increment {
         settings: &IncrementArgs,
         asked: &RecomputeArgs,
     ) -> Result<Self, BatchError> {
-        let books = !asked.dry_run || source.has_own_tables().await;
+        let books = !asked.dry_run || source.has_own_tables().await?;
         let watermark = if books { source.watermark(job).await? } else { TxnId(0) };
         // The order matters: see `Gap::settled_at_first_sight`.
         let highest = source.highest_txn_id().await?.unwrap_or(TxnId(0));
@@ -93,7 +93,8 @@ impl Increment {
             (found.watermark, found.gaps) = (TxnId(0), Vec::new());
         }
         found.set_apart_gaps_ahead();
-        if settings.strict_order {
+        // A first run has no order to keep: holes of the past would end it before it began.
+        if settings.strict_order && found.watermark > TxnId(0) {
             let missing = source.missing_ids(found.watermark, highest).await?;
             found.hold_at_first_gap(missing, settings.gap_grace);
         }
@@ -111,9 +112,12 @@ impl Increment {
         kept && nothing_new && self.quarantined.is_empty() && !self.everything
     }
 
-    /// New rows that there can be at most.
+    /// Rows that there can be at most, but for those in quarantine.
     #[must_use]
-    pub fn most_new_rows(&self) -> u64 {
+    pub fn most_rows(&self) -> u64 {
+        if self.everything {
+            return self.highest.0;
+        }
         self.gaps.iter().map(Gap::ids).fold(self.highest.0 - self.watermark.0, u64::saturating_add)
     }
 
@@ -128,7 +132,11 @@ impl Increment {
     pub fn parts(&mut self, configured_partitions: u64, suspects: &HashSet<TxnId>) -> Vec<Part> {
         let first = if self.everything { 1 } else { self.watermark.0.saturating_add(1) };
         let span = self.highest.0.saturating_sub(first);
-        let ranges = split_ids(first, self.highest.0, read_partitions(span, configured_partitions));
+        let mut ranges = split_ids(first, self.highest.0, read_partitions(span, configured_partitions));
+        if self.watermark == self.highest && !self.everything {
+            // The highest possible id has no successor to begin with.
+            ranges.clear();
+        }
         self.finders = ranges.iter().map(|range| GapFinder::new(range.start, range.last())).collect();
         let mut parts: Vec<Part> = ranges.into_iter().map(Part::ids).collect();
         if !self.everything {

@@ -71,7 +71,7 @@ impl Source {
     /// Makes the pipelines' own tables where they are missing.
     pub async fn create_own_tables(&self) -> Result<(), SourceError> {
         // Asked first: CREATE needs a right that a running job need not have.
-        if self.has_own_tables().await {
+        if self.has_own_tables().await? {
             return Ok(());
         }
         on_pool!(self, |pool, dialect| {
@@ -86,10 +86,14 @@ impl Source {
     }
 
     /// Whether the pipelines' own tables are there.
-    pub async fn has_own_tables(&self) -> bool {
+    pub async fn has_own_tables(&self) -> Result<bool, SourceError> {
         // The last one that is made.
         let newest = "SELECT run_id FROM etl_run_history LIMIT 1";
-        on_pool!(self, |pool, dialect| sqlx::query(newest).fetch_optional(pool).await.is_ok())
+        let asked = on_pool!(self, |pool, dialect| sqlx::query(newest).fetch_optional(pool).await.map(drop));
+        match asked.map_err(|error| self.fault("look for the etl_ tables", error)) {
+            Err(error) if error.is_missing_table() => Ok(false),
+            asked => asked.map(|()| true),
+        }
     }
 
     /// The highest id below which everything is accounted for; 0 before the first run.

@@ -34,13 +34,38 @@ impl Source {
                 row.map(|row| row.text(0))
             });
             let Some(first) = found.map_err(|error| self.fault("look for dates", error))? else { break };
-            // What is no date, such as a month zero, is passed by a day at a time.
-            let date = first.get(..10).and_then(|date| date.parse().ok()).unwrap_or(next).max(next);
-            if to.is_none_or(|to| date <= to) {
-                dates.insert(date);
+            let day = first.get(..10).unwrap_or(&first);
+            match day.parse::<NaiveDate>() {
+                Ok(date) => {
+                    if to.is_none_or(|to| date <= to) {
+                        dates.insert(date.max(next));
+                    }
+                    next = date.max(next) + Days::new(1);
+                }
+                // What is no date, such as a month zero, sorts before the first of the month behind it.
+                Err(_) => next = behind(day).filter(|behind| *behind > next).unwrap_or(next + Days::new(1)),
             }
-            next = date + Days::new(1);
         }
         Ok(dates)
+    }
+}
+
+/// The first date that sorts behind a text like `2025-00-10` or `2025-03-00`.
+fn behind(day: &str) -> Option<NaiveDate> {
+    let mut parts = day.split('-').map(str::parse::<u32>);
+    let (year, month) = (parts.next()?.ok()?, parts.next()?.ok()?);
+    NaiveDate::from_ymd_opt(year.try_into().ok()?, month.max(1), 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_date_is_passed_at_once() {
+        for (text, date) in [("2025-00-10", "2025-01-01"), ("2025-03-00", "2025-03-01")] {
+            assert_eq!(behind(text), date.parse().ok(), "{text}");
+        }
+        assert_eq!(behind("nonsense"), None);
     }
 }

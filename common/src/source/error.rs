@@ -41,6 +41,15 @@ impl SourceError {
         error.code().as_deref() == Some("40001")
     }
 
+    /// Whether the database says that a table is not there.
+    pub(super) fn is_missing_table(&self) -> bool {
+        let Self::Query { cause: sqlx::Error::Database(error), .. } = self else { return false };
+        match error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
+            Some(error) => error.number() == 1146,
+            None => error.message().starts_with("no such table"),
+        }
+    }
+
     /// The exit code of a program that ends with this error.
     #[must_use]
     pub fn exit(&self) -> Exit {

@@ -114,11 +114,7 @@ pub async fn run<D: Found, E: JobError + From<BatchError>>(
 /// Opens the source and takes the lease; `None` when the job has not committed anything yet.
 async fn begin(job: Job, source: &SourceArgs) -> Result<Option<(Source, Lease)>, BatchError> {
     let source = Source::open(&source.source).await?;
-    if !source.has_own_tables().await {
-        // A database that does not answer has no tables either.
-        return source.highest_txn_id().await.map(|_| None).map_err(BatchError::from);
-    }
-    if source.watermark(job).await? == TxnId(0) {
+    if !source.has_own_tables().await? || source.watermark(job).await? == TxnId(0) {
         return Ok(None);
     }
     let (watch, owner, ttl) = (Stopwatch::start(), new_run_id(), IncrementArgs::default().lease_ttl);
