@@ -173,9 +173,13 @@ impl Examined {
 
     /// The recomputation has met a row, and judged it once more.
     pub fn met(&mut self, row: &Transaction, reasons: Reasons) {
-        self.awaited.remove(row.txn_id.0);
+        let seen = self.awaited.remove(row.txn_id.0) || self.rejected.contains_key(&row.txn_id);
+        self.judged += u64::from(!seen);
         if !reasons.is_empty() {
-            self.rejected.entry(row.txn_id).or_insert_with(|| QuarantineEntry::transaction(row, reasons));
+            self.rejected.entry(row.txn_id).or_insert_with(|| {
+                self.newly_rejected += 1;
+                QuarantineEntry::transaction(row, reasons)
+            });
         }
     }
 
