@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::extract::{Extracted, judge, warn};
 use crate::transform::{Day, ROW_BYTES};
 
-/// What the program takes beside windows: drivers, what transactions refer to, files on their way. Measured.
+/// What the program takes beside windows: drivers, what transactions refer to, files on their way. An estimate.
 const BESIDES_BYTES: u64 = 48 << 20;
 
 /// Windows hold this share of the rest, since their dates are encoded while others still wait for it.
