@@ -84,7 +84,7 @@ impl Verdict {
 }
 
 /// Reads the rows of `increment`, judges each and passes it on to `each` with its verdict. Refuses the batch when
-/// more than `--max-quarantine-ratio` of the new rows are rejected.
+/// more than `--max-quarantine-ratio` of those that were not in quarantine are rejected.
 pub async fn examine(
     source: &Source,
     increment: &mut Increment,

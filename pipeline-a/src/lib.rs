@@ -62,8 +62,7 @@ async fn prepare(config: &Config, source: &Source) -> Result<Prepared, Error> {
     let mut increment = Increment::find(source, Job::Profiles, &config.increment, &config.recompute).await?;
     failpoint("found");
     let asked = asked::customers(config, source, &increment).await?;
-    let keyless = source.transactions_without_key().await?;
-    if increment.is_empty(keys) && asked.is_empty() && keyless == 0 {
+    if increment.is_empty(keys) && asked.is_empty() && source.transactions_without_key().await? == 0 {
         let gaps = increment.gaps_left(config.increment.gap_grace);
         return Ok(Prepared { increment, gaps, result: Profiled::default() });
     }
