@@ -87,7 +87,7 @@ impl From<LakeError> for ApiError {
 impl From<ProfilesError> for ApiError {
     fn from(error: ProfilesError) -> Self {
         match error {
-            ProfilesError::ReadBack { .. } => Self::Internal(error.to_string()),
+            ProfilesError::ReadBack { .. } | ProfilesError::TermOver => Self::Internal(error.to_string()),
             ProfilesError::Settings { .. } | ProfilesError::Unavailable { .. } => {
                 Self::Unavailable(error.to_string())
             }

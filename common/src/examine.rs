@@ -83,14 +83,25 @@ impl Verdict {
     }
 }
 
+/// How [`examine`] looks at rows.
+#[derive(Debug)]
+pub struct Look<'a, J> {
+    /// What transactions refer to.
+    pub catalog: &'a Catalog,
+    /// How the source is read, and how many rows may be rejected.
+    pub settings: &'a IncrementArgs,
+    /// Tells why a row is not accepted.
+    pub judge: J,
+    /// Whether the rows are read once more for the results; each accepted one is awaited then.
+    pub again: bool,
+}
+
 /// Reads the rows of `increment`, judges each and passes it on to `each` with its verdict. Refuses the batch when
 /// more than `--max-quarantine-ratio` of those that were not in quarantine are rejected.
 pub async fn examine(
     source: &Source,
     increment: &mut Increment,
-    catalog: &Catalog,
-    settings: &IncrementArgs,
-    judge: impl Fn(&Transaction) -> Reasons,
+    Look { catalog, settings, judge, again }: Look<'_, impl Fn(&Transaction) -> Reasons>,
     mut each: impl FnMut(&Transaction, Verdict),
 ) -> Result<Examined, BatchError> {
     let mut examined = Examined::default();
@@ -115,7 +126,7 @@ pub async fn examine(
                     .and_modify(|entry| entry.reasons = entry.reasons.iter().chain(reasons.iter()).collect())
                     .or_insert_with(|| QuarantineEntry::transaction(row, reasons));
             }
-            if reasons.is_empty() && !increment.everything {
+            if reasons.is_empty() && again {
                 examined.awaited.insert(row.txn_id.0);
             }
             each(row, Verdict { reasons, known });

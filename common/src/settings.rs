@@ -304,6 +304,20 @@ pub struct RecomputeArgs {
     pub dry_run: bool,
 }
 
+/// How much memory pipelines A and B take.
+#[derive(Debug, Clone, Args)]
+pub struct MemoryArgs {
+    /// Memory for the whole program, in bytes (`256MiB`); what does not fit together is worked through in turn
+    #[arg(long, env = "MAX_MEMORY", value_name = "SIZE", default_value = "256MiB")]
+    pub max_memory: ByteSize,
+}
+
+impl Default for MemoryArgs {
+    fn default() -> Self {
+        Self { max_memory: ByteSize::mib(256) }
+    }
+}
+
 /// A share from 0 to 1.
 pub fn ratio(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {

@@ -4,7 +4,7 @@ use anyhow::bail;
 use chrono::{Days, NaiveTime};
 use common::lake::Lake;
 use common::run::{Clock, Exit, RunReport, Shutdown, Stopwatch};
-use common::settings::{IncrementArgs, RecomputeArgs};
+use common::settings::{IncrementArgs, MemoryArgs, RecomputeArgs};
 use common::source::{Job, Source};
 use producer::{AppendConfig, EventsConfig, KeyBy, Progress, SeedConfig, Spread};
 
@@ -110,6 +110,7 @@ impl Pipelines {
                 increment: IncrementArgs::default(),
                 recompute: RecomputeArgs::default(),
                 customers: pipeline_a::CustomersArgs::default(),
+                memory: MemoryArgs::default(),
                 write: pipeline_a::WriteArgs::default(),
                 run: Parts::once(),
                 telemetry: common::telemetry::TelemetryArgs::default(),
@@ -120,6 +121,7 @@ impl Pipelines {
                 increment: IncrementArgs::default(),
                 recompute: RecomputeArgs::default(),
                 dates: None,
+                memory: MemoryArgs::default(),
                 summary: pipeline_b::SummaryArgs::default(),
                 run: Parts::once(),
                 telemetry: common::telemetry::TelemetryArgs::default(),

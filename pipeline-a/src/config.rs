@@ -1,7 +1,7 @@
 //! Settings of pipeline A.
 
 use clap::{Args, Parser, ValueEnum};
-use common::settings::{IncrementArgs, ProfilesArgs, RecomputeArgs, RunArgs, SourceArgs};
+use common::settings::{IncrementArgs, MemoryArgs, ProfilesArgs, RecomputeArgs, RunArgs, SourceArgs};
 use common::telemetry::TelemetryArgs;
 
 /// Customer profiles: reads new transactions from MySQL, recomputes the profiles of the customers they belong
@@ -27,6 +27,9 @@ pub struct Config {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub customers: CustomersArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub memory: MemoryArgs,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub write: WriteArgs,

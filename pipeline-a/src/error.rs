@@ -1,6 +1,7 @@
 //! How a run of pipeline A can end badly.
 
 use std::fmt;
+use std::ops::AddAssign;
 
 use common::batch::BatchError;
 use common::profiles::ProfilesError;
@@ -18,7 +19,9 @@ pub enum Error {
     #[error(transparent)]
     Profiles(#[from] ProfilesError),
     /// The sums before and after do not agree.
-    #[error("{accepted} were accepted, but the profiles made of them hold {written}; nothing was written")]
+    #[error(
+        "{accepted} were accepted, but the profiles made of them hold {written}; none of these was written"
+    )]
     NotConserved {
         /// Of the accepted transactions.
         accepted: Sums,
@@ -28,18 +31,25 @@ pub enum Error {
     /// The sum of all does not fit a decimal.
     #[error("the accepted transactions amount to more than a decimal can hold")]
     TooMuch,
-    /// A customer's sums do not fit their columns.
-    #[error("customer {0} has more transactions or spend than a profile can hold")]
+    /// A customer has more transactions than `total_transactions` holds.
+    #[error("customer {0} has more transactions than a profile can hold")]
     Overflow(common::schema::CustomerId),
 }
 
 /// What has to be the same before and after.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sums {
     /// Transactions.
     pub rows: u64,
     /// Σ amount, exact.
     pub amount: Decimal,
+}
+
+impl AddAssign for Sums {
+    fn add_assign(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.amount += other.amount;
+    }
 }
 
 impl fmt::Display for Sums {

@@ -1,60 +1,92 @@
 //! The only place that writes: profiles, read-back, quarantine, and last the offset.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use common::batch::Batch;
 use common::increment::{Gaps, Increment};
 use common::partitioning::write_parallelism;
 use common::profiles::Profiles;
+use common::quality::QuarantineEntry;
 use common::run::{RunReport, failpoint};
 use common::schema::{CustomerId, CustomerProfile};
-use common::source::{Commit, SourceError};
+use common::source::{Commit, QuarantinedKey, SourceError};
+use rust_decimal::Decimal;
 
 use crate::config::{ReadBack, WriteArgs};
-use crate::error::Error;
+use crate::error::{Error, Sums};
+use crate::extract::Extracted;
 use crate::transform::Profiled;
 
-/// Profiles that `--read-back sample` compares.
+/// Profiles of a slice that `--read-back sample` compares.
 const SAMPLE: usize = 100;
 
 /// Writes one batch. A kill between any two steps leaves work to repeat, never something lost or doubled.
 #[derive(Debug)]
 pub struct Loader<'a> {
-    /// The run, its lease and its source.
-    pub batch: &'a Batch<'a>,
-    /// What the batch accounts for.
-    pub increment: &'a Increment,
-    /// Settings.
-    pub settings: &'a WriteArgs,
+    batch: &'a Batch<'a>,
+    increment: &'a Increment,
+    settings: &'a WriteArgs,
+    /// Customers with a profile when the batch began, where everything is recomputed.
+    standing: Vec<CustomerId>,
+    written: u64,
+    removed: u64,
+    accepted: Sums,
+    withheld_amount: Decimal,
+    /// What is to be said of customers whose profile was not written.
+    entries: Vec<QuarantineEntry>,
+    warnings: BTreeMap<String, u64>,
 }
 
-impl Loader<'_> {
-    /// Puts what was not accepted into quarantine: after the profiles, since a key that stands there counts as taken
-    /// out of them, and before the offset passes it.
-    pub async fn quarantine(&self, result: &Profiled) -> Result<(), SourceError> {
-        self.batch.quarantine(self.increment, result.entries.iter()).await
+impl<'a> Loader<'a> {
+    /// A loader for what `increment` accounts for.
+    #[must_use]
+    pub fn new(batch: &'a Batch<'a>, increment: &'a Increment, settings: &'a WriteArgs) -> Self {
+        Self {
+            batch,
+            increment,
+            settings,
+            standing: Vec::new(),
+            written: 0,
+            removed: 0,
+            accepted: Sums::default(),
+            withheld_amount: Decimal::ZERO,
+            entries: Vec::new(),
+            warnings: BTreeMap::new(),
+        }
     }
 
-    /// Writes the profiles and reads some back.
-    pub async fn write(&self, profiles: &Profiles, result: &mut Profiled) -> Result<(), Error> {
+    /// Makes the table if it is missing, and notes who has a profile if everybody's is recomputed.
+    pub async fn look_at(&mut self, profiles: &Profiles) -> Result<(), Error> {
         profiles.create_table().await?;
-        if result.everyone {
-            let written: HashSet<CustomerId> =
-                result.profiles.iter().map(|profile| profile.customer_id).collect();
-            let stale = |id: &CustomerId| !written.contains(id) && !result.withheld.contains(id);
-            result.gone = profiles.ids().await?.into_iter().filter(stale).collect();
+        if self.increment.everything {
+            self.standing = profiles.ids().await?;
         }
-        self.batch.source.check_lease(self.batch.lease).await?;
-        let fence = self.batch.lease.fence();
+        Ok(())
+    }
+
+    /// Writes the profiles of a slice, removes those of customers without a purchase, and reads some back.
+    pub async fn write(&mut self, profiles: &Profiles, mut result: Profiled) -> Result<(), Error> {
+        let Batch { source, lease, .. } = self.batch;
+        source.check_lease(lease).await?;
         let in_flight = write_parallelism(result.profiles.len() as u64, self.settings.write_parallelism);
         let in_flight = usize::try_from(in_flight).unwrap_or(usize::MAX);
-        profiles.put(&result.profiles, fence, in_flight).await?;
+        profiles.put(&result.profiles, lease.fence(), in_flight).await?;
         failpoint("written");
-        // A run that was overtaken finds the other's profiles: no fault of the store.
-        self.batch.source.check_lease(self.batch.lease).await?;
-        profiles.delete(&result.gone, fence).await?;
+        let gone = result.gone(&self.standing);
+        profiles.delete(&gone, lease.fence()).await?;
         failpoint("removed");
+        // A run that was overtaken finds the other's profiles: no fault of the store.
+        source.check_lease(lease).await?;
         profiles.read_back(self.to_read_back(&result.profiles)).await?;
+
+        self.written += result.profiles.len() as u64;
+        self.removed += gone.len() as u64;
+        self.accepted += result.accepted;
+        self.withheld_amount += result.withheld_amount;
+        self.entries.append(&mut result.entries);
+        for (warning, count) in result.warnings {
+            *self.warnings.entry(warning).or_default() += count;
+        }
         Ok(())
     }
 
@@ -67,23 +99,33 @@ impl Loader<'_> {
         written.iter().step_by(step).take(most)
     }
 
+    /// Puts what was not accepted into quarantine: after the profiles, since a key that stands there counts as taken
+    /// out of them, and before the offset passes it.
+    pub async fn quarantine(&self, extracted: &Extracted) -> Result<(), SourceError> {
+        self.batch.quarantine(self.increment, extracted.entries(&self.entries)).await
+    }
+
     /// Moves the offset over everything that is written now; the report says what that was.
-    pub async fn commit(&self, result: &Profiled, gaps: &Gaps) -> Result<RunReport, SourceError> {
+    pub async fn commit(&self, extracted: &Extracted, gaps: &Gaps) -> Result<RunReport, SourceError> {
         let Batch { job, source, lease, watch, report, .. } = self.batch;
-        let mut report = self.increment.done(report.clone(), gaps, &result.entries, &result.corrected);
-        report.read = result.rows;
-        report.written = result.profiles.len() as u64;
-        report.warnings.clone_from(&result.warnings);
+        let entries: Vec<&QuarantineEntry> = extracted.entries(&self.entries).collect();
+        let mut corrected = extracted.examined.corrected_for_good();
+        let rejected: HashSet<QuarantinedKey> = entries.iter().map(|entry| entry.key()).collect();
+        corrected.extend(extracted.no_longer_bad.difference(&rejected).copied());
+        let mut report = self.increment.done(report.clone(), gaps, entries, &corrected);
+        report.read = extracted.rows;
+        report.written = self.written;
+        report.warnings.clone_from(&self.warnings);
         report.duration_ms = watch.elapsed_ms();
         let report = report
-            .with("customers", result.profiles.len() + result.gone.len())
-            .with("accepted_rows", result.accepted_rows)
-            .with("accepted_amount", result.accepted_amount.to_string())
-            .with("withheld_amount", result.withheld_amount.to_string());
+            .with("customers", self.written + self.removed)
+            .with("accepted_rows", self.accepted.rows)
+            .with("accepted_amount", self.accepted.amount.to_string())
+            .with("withheld_amount", self.withheld_amount.to_string());
         let commit = Commit {
             watermark: self.increment.highest,
             gaps: &gaps.open,
-            corrected: &result.corrected,
+            corrected: &corrected,
             report: &report,
         };
         failpoint("before_commit");

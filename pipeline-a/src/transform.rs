@@ -1,18 +1,17 @@
 //! Transactions → profiles. Pure: no clock, no I/O.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
-use common::increment::Increment;
 use common::quality::{Catalog, QuarantineEntry, Reasons, judge_customer};
 use common::schema::{Customer, CustomerId, CustomerProfile, Transaction};
-use common::source::QuarantinedKey;
 use foldhash::fast::RandomState;
 use rust_decimal::{Decimal, RoundingStrategy};
 use smallvec::SmallVec;
 
 use crate::error::{Error, Sums};
-use crate::extract::{Extracted, judge_rows};
+use crate::extract::judge_rows;
+use crate::slice::{Slice, Whom};
 
 /// Digits behind the point of money.
 const SCALE: u32 = 2;
@@ -25,8 +24,6 @@ pub struct Tallies {
     accepted: u64,
     /// Σ amount of all accepted transactions in cents, summed apart from the customers' sums.
     accepted_cents: i128,
-    /// A customer whose sum is beyond what a decimal holds.
-    overflow: Option<CustomerId>,
 }
 
 #[derive(Debug)]
@@ -59,14 +56,9 @@ impl Tallies {
             last: at,
             categories: SmallVec::new(),
         });
-        let sums = cents(amount).and_then(|cents| {
-            Some((tally.cents.checked_add(cents)?, self.accepted_cents.checked_add(cents)?))
-        });
-        match sums {
-            Some(sums) => (tally.cents, self.accepted_cents) = sums,
-            // Noted here and refused later, so that counting stays a plain loop.
-            None => self.overflow = Some(customer),
-        }
+        let cents = cents(amount);
+        tally.cents += cents;
+        self.accepted_cents += cents;
         tally.transactions += 1;
         tally.first = tally.first.min(at);
         tally.last = tally.last.max(at);
@@ -86,94 +78,86 @@ impl Tally {
     }
 }
 
-/// What a batch is going to write.
-#[derive(Debug, Default)]
+/// What is made of a slice, and is going to be written.
+#[derive(Debug)]
 pub struct Profiled {
+    /// Whose profiles are recomputed.
+    pub whom: Whom,
     /// Profiles to write, by customer.
     pub profiles: Vec<CustomerProfile>,
-    /// Customers that have no accepted transaction any more.
-    pub gone: Vec<CustomerId>,
-    /// Every customer was recomputed: who has a profile, but no accepted transaction, is gone too.
-    pub everyone: bool,
-    /// Customers whose profile stays unwritten, and stands if it stood, because of their own row.
-    pub withheld: HashSet<CustomerId>,
-    /// Every row that is not accepted.
+    /// Customers whose profile stays unwritten, and stands if it stood, because of their own row; ascending.
+    pub withheld: Vec<CustomerId>,
+    /// What is to be said of them.
     pub entries: Vec<QuarantineEntry>,
-    /// Keys that leave quarantine.
-    pub corrected: HashSet<QuarantinedKey>,
     /// Warning → how often.
     pub warnings: BTreeMap<String, u64>,
-    /// Rows read.
-    pub rows: u64,
-    /// Rows that no earlier run accounted for.
-    pub new_rows: u64,
-    /// The accepted transactions of the affected customers.
-    pub accepted_rows: u64,
-    /// Σ amount of the accepted transactions of the affected customers.
-    pub accepted_amount: Decimal,
-    /// Σ `total_spend` of profiles that stay unwritten because the customer's own row is not accepted.
+    /// The accepted transactions.
+    pub accepted: Sums,
+    /// Σ `total_spend` of the profiles that stay unwritten.
     pub withheld_amount: Decimal,
 }
 
 impl Profiled {
-    /// Whether the batch has nothing new to say.
+    /// Those who have no accepted transaction any more, of these or of those whose profile is `standing`.
     #[must_use]
-    pub fn changes_nothing(&self, increment: &Increment) -> bool {
-        let news = self.entries.iter().any(|entry| increment.is_news(entry));
-        self.new_rows == 0 && !self.writes_profiles() && self.corrected.is_empty() && !news
-    }
-
-    /// Whether the profile store is needed.
-    #[must_use]
-    pub fn writes_profiles(&self) -> bool {
-        !self.profiles.is_empty() || !self.gone.is_empty() || self.everyone
+    pub fn gone(&self, standing: &[CustomerId]) -> Vec<CustomerId> {
+        let bought = |id: &CustomerId| {
+            self.withheld.binary_search(id).is_ok()
+                || self.profiles.binary_search_by_key(id, |profile| profile.customer_id).is_ok()
+        };
+        let mut gone: Vec<CustomerId> = match &self.whom {
+            Whom::Range(range) => {
+                standing.iter().copied().filter(|id| range.contains(*id) && !bought(id)).collect()
+            }
+            Whom::These(customers) => customers.iter().copied().filter(|id| !bought(id)).collect(),
+        };
+        gone.sort_unstable();
+        gone
     }
 }
 
 /// Makes the profiles, and proves that no amount was lost or doubled on the way.
-pub fn profiles(extracted: Extracted) -> Result<Profiled, Error> {
-    let Extracted { examined, tallies, affected, customers, catalog, .. } = extracted;
+pub fn profiles(slice: Slice, catalog: &Catalog) -> Result<Profiled, Error> {
+    let Slice { whom, tallies, customers } = slice;
+    let amount = money(tallies.accepted_cents).ok_or(Error::TooMuch)?;
+    let accepted = Sums { rows: tallies.accepted, amount };
+    let mut tallied: Vec<(CustomerId, Tally)> = tallies.by_customer.into_iter().collect();
+    tallied.sort_unstable_by_key(|(id, _)| *id);
+
     let mut result = Profiled {
-        corrected: examined.corrected_for_good(),
-        new_rows: examined.new_rows,
-        entries: examined.into_entries(),
-        rows: extracted.rows,
-        ..Profiled::default()
+        whom,
+        profiles: Vec::with_capacity(tallied.len()),
+        withheld: Vec::new(),
+        entries: Vec::new(),
+        warnings: BTreeMap::new(),
+        accepted,
+        withheld_amount: Decimal::ZERO,
     };
-    if let Some(customer) = tallies.overflow {
-        return Err(Error::Overflow(customer));
-    }
-    let rows_by_id = by_id(customers);
-    let mut tallied: Vec<(&CustomerId, &Tally)> = tallies.by_customer.iter().collect();
-    tallied.sort_unstable_by_key(|(id, _)| **id);
-    for (id, tally) in tallied {
-        if let Some(customer) = accepted_customer(*id, &rows_by_id, &mut result) {
-            result.profiles.push(profile(customer, tally, &catalog)?);
-        } else {
-            result.withheld_amount += money(tally.cents).ok_or(Error::Overflow(*id))?;
-            result.withheld.insert(*id);
+    let mut withheld_rows = 0;
+    let mut rows = customers.chunk_by(|left, right| left.customer_id == right.customer_id).peekable();
+    for (id, tally) in &tallied {
+        while rows.next_if(|rows| rows[0].customer_id < *id).is_some() {}
+        let spend = money(tally.cents).ok_or(Error::TooMuch)?;
+        match rows.next_if(|rows| rows[0].customer_id == *id) {
+            Some(rows) if judge_rows(rows).is_empty() => {
+                let (_, warnings) = judge_customer(&rows[0]);
+                for warning in warnings {
+                    *result.warnings.entry(warning.code().to_owned()).or_default() += 1;
+                }
+                result.profiles.push(profile(&rows[0], tally, spend, catalog)?);
+            }
+            bad => {
+                result.entries.extend(bad.map(|rows| QuarantineEntry::customer(&rows[0], judge_rows(rows))));
+                result.withheld.push(*id);
+                withheld_rows += u64::from(tally.transactions);
+                result.withheld_amount += spend;
+            }
         }
     }
-    result.accepted_amount = money(tallies.accepted_cents).ok_or(Error::TooMuch)?;
-    let without_purchase = |id: &&CustomerId| !tallies.by_customer.contains_key(id);
-    result.everyone = affected.is_none();
-    result.gone = affected.iter().flatten().filter(without_purchase).copied().collect();
-
-    let noted: HashSet<QuarantinedKey> =
-        result.entries.iter().map(|entry| (entry.entity, entry.id)).collect();
-    let still_bad = extracted.still_bad.into_iter();
-    result.entries.extend(still_bad.filter(|entry| !noted.contains(&(entry.entity, entry.id))));
-    result.entries.extend(extracted.without_key);
-    let still_bad: HashSet<QuarantinedKey> =
-        result.entries.iter().map(|entry| (entry.entity, entry.id)).collect();
-    result.corrected.extend(extracted.customers_judged.into_iter().filter(|key| !still_bad.contains(key)));
-
-    result.accepted_rows = tallies.accepted;
-    let accepted = Sums { rows: tallies.accepted, amount: result.accepted_amount };
     let written = Sums {
-        rows: tallies.by_customer.values().map(|tally| u64::from(tally.transactions)).sum(),
-        amount: result.profiles.iter().map(|profile| profile.total_spend).sum::<Decimal>()
-            + result.withheld_amount,
+        rows: result.profiles.iter().map(|p| u64::from(p.total_transactions.unsigned_abs())).sum::<u64>()
+            + withheld_rows,
+        amount: result.profiles.iter().map(|p| p.total_spend).sum::<Decimal>() + result.withheld_amount,
     };
     if written != accepted {
         return Err(Error::NotConserved { accepted, written });
@@ -181,38 +165,15 @@ pub fn profiles(extracted: Extracted) -> Result<Profiled, Error> {
     Ok(result)
 }
 
-fn by_id(customers: Vec<Customer>) -> HashMap<CustomerId, Vec<Customer>> {
-    let mut rows: HashMap<CustomerId, Vec<Customer>> = HashMap::with_capacity(customers.len());
-    for row in customers {
-        rows.entry(row.customer_id).or_default().push(row);
-    }
-    rows
-}
-
-/// The customer's row if it is the only one and passes its checks; otherwise it is noted in `result`.
-fn accepted_customer<'a>(
-    id: CustomerId,
-    rows: &'a HashMap<CustomerId, Vec<Customer>>,
-    result: &mut Profiled,
-) -> Option<&'a Customer> {
-    let rows = rows.get(&id).map(Vec::as_slice).unwrap_or_default();
-    let customer = rows.first()?;
-    let reasons = judge_rows(rows);
-    if !reasons.is_empty() {
-        result.entries.push(QuarantineEntry::customer(customer, reasons));
-        return None;
-    }
-    for warning in judge_customer(customer).1 {
-        *result.warnings.entry(warning.code().to_owned()).or_default() += 1;
-    }
-    Some(customer)
-}
-
-fn profile(customer: &Customer, tally: &Tally, catalog: &Catalog) -> Result<CustomerProfile, Error> {
-    let overflow = || Error::Overflow(customer.customer_id);
-    let total_transactions = i32::try_from(tally.transactions).map_err(|_| overflow())?;
-    let total_spend = money(tally.cents).ok_or_else(overflow)?;
-    let average = total_spend.checked_div(total_transactions.into()).ok_or_else(overflow)?;
+fn profile(
+    customer: &Customer,
+    tally: &Tally,
+    total_spend: Decimal,
+    catalog: &Catalog,
+) -> Result<CustomerProfile, Error> {
+    let total_transactions =
+        i32::try_from(tally.transactions).map_err(|_| Error::Overflow(customer.customer_id))?;
+    let average = total_spend / Decimal::from(total_transactions);
     Ok(CustomerProfile {
         customer_id: customer.customer_id,
         name: customer.name.clone().unwrap_or_default(),
@@ -227,13 +188,14 @@ fn profile(customer: &Customer, tally: &Tally, catalog: &Catalog) -> Result<Cust
     })
 }
 
-/// An accepted amount, which has no parts of a cent. Sums of whole numbers cost a row less than sums of decimals.
-fn cents(amount: Decimal) -> Option<i128> {
+/// An accepted amount, which has no parts of a cent and is small enough for sums of 2⁶⁴. Sums of whole numbers cost a
+/// row less than sums of decimals.
+fn cents(amount: Decimal) -> i128 {
     if amount.scale() == SCALE {
-        return Some(amount.mantissa());
+        return amount.mantissa();
     }
     let amount = amount.normalize();
-    amount.mantissa().checked_mul(10_i128.pow(SCALE.checked_sub(amount.scale())?))
+    amount.mantissa() * 10_i128.pow(SCALE - amount.scale())
 }
 
 /// An exact amount from its cents; `None` beyond what a decimal holds.
@@ -255,11 +217,13 @@ fn whole_milliseconds(at: DateTime<Utc>) -> DateTime<Utc> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
     use chrono::NaiveDate;
-    use common::examine::Examined;
     use common::quality::{Reason, judge_transaction};
     use common::schema::{Product, ProductId, SignupDate, TxnId};
+    use common::source::CustomerRange;
 
     fn catalog() -> Catalog {
         let product = |id, category: &str| Product {
@@ -270,6 +234,10 @@ mod tests {
         let customers = HashSet::from([CustomerId(1), CustomerId(2)]);
         let products = vec![product(1, "Toys"), product(2, "Books"), product(3, "Home")];
         Catalog::new(customers, products, HashSet::new())
+    }
+
+    fn profiled(slice: Slice) -> Result<Profiled, Error> {
+        profiles(slice, &catalog())
     }
 
     fn bought(customer: i32, product: i32, cents: i64, second: i64) -> Transaction {
@@ -293,35 +261,26 @@ mod tests {
         }
     }
 
-    fn extracted(rows: &[Transaction], customers: Vec<Customer>) -> Extracted {
+    fn slice(rows: &[Transaction], customers: Vec<Customer>) -> Slice {
         let catalog = catalog();
         let mut tallies = Tallies::default();
         for row in rows {
             tallies.count(row, judge_transaction(row, &catalog), &catalog);
         }
-        Extracted {
-            still_bad: Vec::new(),
-            examined: Examined::default(),
-            tallies,
-            affected: Some(HashSet::from([CustomerId(1), CustomerId(2)])),
-            customers,
-            catalog,
-            customers_judged: HashSet::new(),
-            without_key: None,
-            rows: rows.len() as u64,
-        }
+        let whom = Whom::These([CustomerId(1), CustomerId(2)].into_iter().collect());
+        Slice { whom, tallies, customers }
     }
 
     #[test]
     fn a_profile_sums_counts_and_finds_the_first_the_last_and_the_favourite() {
         let rows =
             [bought(1, 1, 1_000, 50), bought(1, 2, 2_001, 10), bought(1, 2, 1, 90), bought(1, 1, 3, 60)];
-        let result = profiles(extracted(&rows, vec![customer(1), customer(2)])).unwrap();
+        let result = profiled(slice(&rows, vec![customer(1), customer(2)])).unwrap();
         let [profile] = result.profiles.as_slice() else { panic!("{:?}", result.profiles) };
         assert_eq!((profile.total_spend, profile.total_transactions), (Decimal::new(3_005, 2), 4));
         assert_eq!((profile.first_purchase.timestamp(), profile.last_purchase.timestamp()), (10, 90));
         assert_eq!(profile.favorite_category, "Books", "two each: the first by name");
-        assert_eq!(result.gone, [CustomerId(2)], "affected, and nothing accepted any more");
+        assert_eq!(result.gone(&[]), [CustomerId(2)], "affected, and nothing accepted any more");
     }
 
     #[test]
@@ -329,7 +288,7 @@ mod tests {
         for (cents, average) in [([1, 2], "0.02"), ([1, 1], "0.01"), ([5, 10], "0.08"), ([100, 200], "1.50")]
         {
             let rows = [bought(1, 1, cents[0], 1), bought(1, 1, cents[1], 2)];
-            let result = profiles(extracted(&rows, vec![customer(1)])).unwrap();
+            let result = profiled(slice(&rows, vec![customer(1)])).unwrap();
             assert_eq!(result.profiles[0].avg_order_value.to_string(), average, "{cents:?}");
         }
     }
@@ -338,12 +297,13 @@ mod tests {
     fn a_customer_whose_own_row_is_rejected_is_withheld_and_the_sums_still_agree() {
         let rows = [bought(1, 1, 700, 1), bought(2, 1, 300, 2)];
         let bad = Customer { email: None, gender: Some("X".to_owned()), ..customer(2) };
-        let result = profiles(extracted(&rows, vec![customer(1), bad])).unwrap();
+        let result = profiled(slice(&rows, vec![customer(1), bad])).unwrap();
         assert_eq!(result.profiles.len(), 1);
         assert_eq!(
-            (result.accepted_amount, result.withheld_amount),
+            (result.accepted.amount, result.withheld_amount),
             (Decimal::new(1_000, 2), Decimal::new(300, 2))
         );
+        assert!(result.gone(&[]).is_empty(), "what stands keeps standing");
         let reasons: Vec<_> = result.entries[0].reasons.iter().collect();
         assert_eq!(reasons, [Reason::InvalidEmail, Reason::InvalidGender]);
     }
@@ -351,33 +311,31 @@ mod tests {
     #[test]
     fn two_rows_of_one_customer_are_ambiguous() {
         let rows = [bought(1, 1, 700, 1)];
-        let result = profiles(extracted(&rows, vec![customer(1), customer(1)])).unwrap();
+        let result = profiled(slice(&rows, vec![customer(1), customer(1)])).unwrap();
         assert!(result.profiles.is_empty());
         assert!(result.entries[0].reasons.contains(Reason::DuplicateId));
     }
 
     #[test]
-    fn an_amount_is_whole_cents_or_refused() {
-        for (amount, expected) in
-            [("12.34", Some(1234)), ("12", Some(1200)), ("12.340", Some(1234)), ("0.125", None)]
-        {
+    fn an_amount_is_counted_in_cents() {
+        for (amount, expected) in [("12.34", 1234), ("12", 1200), ("12.340", 1234)] {
             assert_eq!(cents(amount.parse().unwrap()), expected, "{amount}");
         }
         assert_eq!(money(1234).unwrap().to_string(), "12.34");
     }
 
     #[test]
-    fn a_sum_beyond_a_decimal_is_an_error_not_a_panic() {
-        let huge = |second| Transaction { amount: Some(Decimal::MAX), ..bought(1, 1, 1, second) };
-        let result = profiles(extracted(&[huge(1), huge(2)], vec![customer(1)]));
-        assert!(matches!(result, Err(Error::Overflow(CustomerId(1)))));
+    fn in_a_slice_of_all_only_its_own_customers_can_be_gone() {
+        let range = CustomerRange { after: Some(CustomerId(0)), until: Some(CustomerId(5)) };
+        let slice = Slice { whom: Whom::Range(range), ..slice(&[bought(1, 1, 1, 1)], vec![customer(1)]) };
+        let standing = [CustomerId(9), CustomerId(4), CustomerId(1), CustomerId(0)];
+        assert_eq!(profiled(slice).unwrap().gone(&standing), [CustomerId(4)]);
     }
 
     #[test]
     fn an_amount_that_gets_lost_on_the_way_refuses_the_batch() {
-        let mut lossy =
-            extracted(&[bought(1, 1, 700, 1), bought(2, 1, 300, 2)], vec![customer(1), customer(2)]);
+        let mut lossy = slice(&[bought(1, 1, 700, 1), bought(2, 1, 300, 2)], vec![customer(1), customer(2)]);
         lossy.tallies.by_customer.remove(&CustomerId(2));
-        assert!(matches!(profiles(lossy), Err(Error::NotConserved { .. })));
+        assert!(matches!(profiled(lossy), Err(Error::NotConserved { .. })));
     }
 }

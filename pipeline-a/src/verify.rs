@@ -1,24 +1,29 @@
 //! Compares the profiles that stand with those that a recomputation from the source gives.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::future::ready;
+use std::num::NonZeroUsize;
+use std::pin::pin;
 
 use clap::Args;
-use common::examine::{Examined, read_catalog};
+use common::examine::read_catalog;
 use common::profiles::{Profiles, ProfilesError};
-use common::quality::{Entity, judge_transaction};
+use common::quality::{Entity, QuarantineEntry, judge_transaction};
 use common::run::{Exit, Shutdown};
 use common::schema::{CustomerId, CustomerProfile};
-use common::settings::{OutputFormat, ProfilesArgs, SourceArgs};
+use common::settings::{MemoryArgs, OutputFormat, ProfilesArgs, RecomputeArgs, RunArgs, SourceArgs};
 use common::source::{Job, QuarantinedKey};
+use common::telemetry::TelemetryArgs;
 use common::verify::{Books, Column, Compared, Findings, QuarantineDifference, sample};
 use futures::{Stream, StreamExt, TryStreamExt};
 use serde::Serialize;
 
+use crate::config::{Config, CustomersArgs, WriteArgs};
 use crate::error::Error;
 use crate::extract::{self, Extracted};
-use crate::transform::{self, Profiled, Tallies};
+use crate::slice::Whom;
+use crate::transform::{self, Profiled};
 
 /// Profiles of a sample that are read side by side.
 const READS_IN_FLIGHT: usize = 32;
@@ -34,7 +39,10 @@ pub struct VerifyArgs {
     pub profiles: ProfilesArgs,
     /// Compare this many customers, chosen at random, and read only their rows [default: all]
     #[arg(long, value_name = "N")]
-    pub sample: Option<usize>,
+    pub sample: Option<NonZeroUsize>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub memory: MemoryArgs,
     /// Form of the differences on standard output
     #[arg(long, env = "RUN_OUTPUT", value_enum, default_value_t)]
     pub output: OutputFormat,
@@ -88,16 +96,37 @@ pub async fn verify(args: &VerifyArgs, shutdown: &Shutdown) -> Exit {
 }
 
 async fn compare(args: &VerifyArgs, books: &mut Books) -> Result<Compared<Difference>, Error> {
+    let config = Config {
+        source: args.source.clone(),
+        profiles: args.profiles.clone(),
+        increment: books.settings.clone(),
+        recompute: RecomputeArgs::default(),
+        customers: CustomersArgs::default(),
+        memory: args.memory.clone(),
+        write: WriteArgs::default(),
+        run: RunArgs::default(),
+        telemetry: TelemetryArgs::default(),
+    };
+    let profiles = Profiles::open(&args.profiles.profiles).await?;
     let chosen = match args.sample {
-        Some(count) => Some(sample(books.source.customer_ids().await?, count)),
+        Some(count) => Some(choose(books, &profiles, count.get()).await?),
         None => None,
     };
-    let extracted = if let Some(chosen) = &chosen {
-        read_sample(books, chosen).await?
+    let mut extracted = if let Some(chosen) = &chosen {
+        Extracted::of(read_catalog(&books.source, books.keys).await?, chosen, &config)
     } else {
-        let Books { source, keys, increment, settings, .. } = &mut *books;
-        extract::read(source, *keys, increment, HashSet::new(), settings).await?
+        let Books { source, keys, increment, .. } = &mut *books;
+        extract::read(source, *keys, increment, HashSet::new(), &config).await?
     };
+
+    let (mut comparison, mut entries) = (Comparison::default(), Vec::new());
+    while let Some(slice) = extracted.next_slice(&books.source, books.keys, &books.increment, &config).await?
+    {
+        let mut expected = transform::profiles(slice, &extracted.catalog)?;
+        entries.append(&mut expected.entries);
+        comparison.compare(&profiles, expected).await?;
+    }
+
     let mut later = HashSet::new();
     let note_later = |row: &_| {
         if judge_transaction(row, &extracted.catalog).is_empty() {
@@ -105,99 +134,85 @@ async fn compare(args: &VerifyArgs, books: &mut Books) -> Result<Compared<Differ
         }
     };
     books.later_rows(note_later).await?;
-
-    let result = transform::profiles(extracted)?;
+    let Comparison { differing, checked } = comparison;
+    let (waiting, differing): (Vec<_>, Vec<_>) =
+        differing.into_iter().partition(|(id, _)| later.contains(id));
     let mut findings = Findings::default();
-    compare_quarantine(books, &result, chosen.as_ref(), &mut findings).await?;
-    let mut comparison = Comparison::new(result, later, findings);
-    let profiles = Profiles::open(&args.profiles.profiles).await?;
-    match chosen {
-        Some(chosen) => {
-            let profiles = &profiles;
-            let reads = futures::stream::iter(chosen).map(|id| async move { profiles.get(id).await });
-            let found = reads.buffer_unordered(READS_IN_FLIGHT);
-            comparison.compare(found.filter_map(|found| ready(found.transpose()))).await?;
-        }
-        None => comparison.compare(profiles.all().await?).await?,
+    compare_quarantine(books, extracted.entries(&entries), chosen.as_ref(), &mut findings).await?;
+    for (_, difference) in differing {
+        findings.add(difference);
     }
-    let Comparison { findings, checked, waiting, .. } = comparison;
-    Ok(Compared { what: "customers", checked, waiting, to_txn_id: books.increment.highest, findings })
+    let (waiting, to_txn_id) = (waiting.len() as u64, books.increment.highest);
+    Ok(Compared { what: "customers", checked, waiting, to_txn_id, findings })
 }
 
-/// Reads what these customers bought up to the offset.
-async fn read_sample(books: &Books, chosen: &HashSet<CustomerId>) -> Result<Extracted, Error> {
-    let Books { source, increment, settings, .. } = books;
-    let catalog = read_catalog(source, books.keys).await?;
-    let (mut examined, mut tallies) = (Examined::default(), Tallies::default());
-    let scope = (books.keys, increment.highest);
-    let rows =
-        extract::recompute(source, scope, chosen, &catalog, settings, &mut examined, &mut tallies).await?;
-    Ok(Extracted {
-        examined,
-        tallies,
-        affected: Some(chosen.clone()),
-        customers: source.customers_by_id(&extract::sorted(chosen)).await?,
-        catalog,
-        still_bad: Vec::new(),
-        customers_judged: HashSet::new(),
-        without_key: None,
-        rows,
-    })
+/// `count` of those who are customers or have a profile.
+async fn choose(books: &Books, profiles: &Profiles, count: usize) -> Result<HashSet<CustomerId>, Error> {
+    let mut all = books.source.customer_ids().await?;
+    all.extend(profiles.ids().await?);
+    Ok(sample(all, count))
 }
 
-async fn compare_quarantine(
+async fn compare_quarantine<'e>(
     books: &Books,
-    result: &Profiled,
+    entries: impl Iterator<Item = &'e QuarantineEntry>,
     chosen: Option<&HashSet<CustomerId>>,
     findings: &mut Findings<Difference>,
 ) -> Result<(), Error> {
     // A customer without a purchase may stand there for as long as the row is rejected.
-    let in_scope = |key: &QuarantinedKey| {
-        let id = extract::customer_id(key);
-        key.0 == Entity::Customer && id.is_some_and(|id| chosen.is_none_or(|chosen| chosen.contains(&id)))
-    };
-    let mut needless = books.increment.quarantined.keys().copied().filter(in_scope).collect();
-    extract::drop_still_bad(&books.source, &mut needless).await?;
+    let (no_longer_bad, _) = extract::quarantined_customers(&books.source, &books.increment).await?;
+    let in_scope = |id: CustomerId| chosen.is_none_or(|chosen| chosen.contains(&id));
     let is_needless = |key: &QuarantinedKey| match key {
-        (Entity::Customer, Some(_)) => needless.contains(key),
+        (Entity::Customer, Some(_)) => {
+            no_longer_bad.contains(key) && extract::customer_id(key).is_some_and(in_scope)
+        }
         _ => chosen.is_none(),
     };
-    books.compare_quarantine(&result.entries, is_needless, findings);
+    books.compare_quarantine(entries, is_needless, findings);
     Ok(())
 }
 
+#[derive(Default)]
 struct Comparison {
-    /// Profiles that should stand and were not met yet.
-    expected: HashMap<CustomerId, CustomerProfile>,
-    /// Customers whose own row is rejected: whatever profile stands keeps standing.
-    withheld: HashSet<CustomerId>,
-    later: HashSet<CustomerId>,
-    findings: Findings<Difference>,
+    differing: Vec<(CustomerId, Difference)>,
     checked: u64,
-    waiting: u64,
 }
 
 impl Comparison {
-    fn new(result: Profiled, later: HashSet<CustomerId>, findings: Findings<Difference>) -> Self {
-        let expected = result.profiles.into_iter().map(|profile| (profile.customer_id, profile)).collect();
-        Self { expected, withheld: result.withheld, later, findings, checked: 0, waiting: 0 }
+    /// Compares the profiles of a slice with those that stand.
+    async fn compare(&mut self, profiles: &Profiles, slice: Profiled) -> Result<(), ProfilesError> {
+        match &slice.whom {
+            Whom::Range(_) => {
+                let all = profiles.all().await?;
+                let found = all.try_filter(|found| ready(slice.whom.contains(found.customer_id)));
+                self.compare_found(found, &slice).await
+            }
+            Whom::These(customers) => {
+                let reads = futures::stream::iter(customers).map(|id| profiles.get(*id));
+                let found = reads.buffer_unordered(READS_IN_FLIGHT);
+                self.compare_found(found.filter_map(|found| ready(found.transpose())), &slice).await
+            }
+        }
     }
 
-    async fn compare(
+    async fn compare_found(
         &mut self,
-        mut found: impl Stream<Item = Result<CustomerProfile, ProfilesError>> + Unpin,
+        found: impl Stream<Item = Result<CustomerProfile, ProfilesError>>,
+        slice: &Profiled,
     ) -> Result<(), ProfilesError> {
+        let mut missing: BTreeMap<CustomerId, &CustomerProfile> =
+            slice.profiles.iter().map(|profile| (profile.customer_id, profile)).collect();
+        let mut found = pin!(found);
         while let Some(found) = found.try_next().await? {
             let id = found.customer_id;
-            match self.expected.remove(&id) {
-                Some(expected) => self.note("profile", id, columns(&found, &expected)),
-                None if self.withheld.contains(&id) => {}
+            match missing.remove(&id) {
+                Some(expected) => self.note("profile", id, columns(&found, expected)),
+                // Whatever profile stands keeps standing.
+                None if slice.withheld.binary_search(&id).is_ok() => {}
                 None => self.note("profile_extra", id, Vec::new()),
             }
         }
-        let mut missing: Vec<CustomerId> = self.expected.drain().map(|(id, _)| id).collect();
-        missing.sort_unstable();
-        for id in missing {
+        for id in missing.into_keys() {
             self.note("profile_missing", id, Vec::new());
         }
         Ok(())
@@ -205,13 +220,9 @@ impl Comparison {
 
     fn note(&mut self, difference: &'static str, customer_id: CustomerId, columns: Vec<Column>) {
         self.checked += 1;
-        if difference == "profile" && columns.is_empty() {
-            return;
-        }
-        if self.later.contains(&customer_id) {
-            self.waiting += 1;
-        } else {
-            self.findings.add(Difference::Profile { difference, customer_id, columns });
+        if difference != "profile" || !columns.is_empty() {
+            let difference = Difference::Profile { difference, customer_id, columns };
+            self.differing.push((customer_id, difference));
         }
     }
 }

@@ -3,7 +3,9 @@
 use clap::{Args, Subcommand};
 use common::quarantine::{QuarantineCommand, list, retry, show};
 use common::run::{Clock, Exit, Shutdown};
-use common::settings::{IncrementArgs, LakeArgs, OutputFormat, RecomputeArgs, RunArgs, SourceArgs};
+use common::settings::{
+    IncrementArgs, LakeArgs, MemoryArgs, OutputFormat, RecomputeArgs, RunArgs, SourceArgs,
+};
 use common::source::Job;
 use common::telemetry::TelemetryArgs;
 
@@ -35,6 +37,9 @@ pub struct RetryArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub increment: IncrementArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub memory: MemoryArgs,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub summary: SummaryArgs,
@@ -69,6 +74,7 @@ impl RetryArgs {
             increment: self.increment,
             recompute: RecomputeArgs::default(),
             dates: None,
+            memory: self.memory,
             summary: self.summary,
             run: RunArgs { every: None, output: OutputFormat::None },
             telemetry: TelemetryArgs::default(),

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use chrono::NaiveDate;
 use clap::{Args, Parser};
-use common::settings::{ByteSize, IncrementArgs, LakeArgs, RecomputeArgs, RunArgs, SourceArgs};
+use common::settings::{IncrementArgs, LakeArgs, MemoryArgs, RecomputeArgs, RunArgs, SourceArgs};
 use common::telemetry::TelemetryArgs;
 
 /// Dates that one run can be asked for.
@@ -34,6 +34,9 @@ pub struct Config {
     /// not move an id
     #[arg(long, value_name = "DATE..DATE", conflicts_with = "every")]
     pub dates: Option<DateRange>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub memory: MemoryArgs,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub summary: SummaryArgs,
@@ -84,21 +87,11 @@ impl FromStr for DateRange {
 }
 
 /// How pipeline B sums up days.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct SummaryArgs {
-    /// Memory for transactions that are being summed up, in bytes (`256MiB`); more days than fit are worked
-    /// through in turn
-    #[arg(long, env = "MAX_MEMORY", value_name = "SIZE", default_value = "256MiB")]
-    pub max_memory: ByteSize,
     /// Reject a transaction whose amount is not qty × price, instead of counting a warning
     #[arg(long, env = "STRICT_AMOUNTS", value_parser = clap::builder::FalseyValueParser::new())]
     pub strict_amounts: bool,
-}
-
-impl Default for SummaryArgs {
-    fn default() -> Self {
-        Self { max_memory: ByteSize::mib(256), strict_amounts: false }
-    }
 }
 
 #[cfg(test)]

@@ -39,7 +39,10 @@ pub enum Error {
         wanted: usize,
     },
     /// The summaries of a date could not be made or encoded.
-    #[error("the summary of {date} cannot be made: {reason}")]
+    #[error(
+        "the summary of {date} cannot be made: {reason}; its file is left as it was, the other dates are up to date, and \
+         the offset stays until the rows are corrected"
+    )]
     Summary {
         /// Which date.
         date: NaiveDate,

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use chrono::NaiveDate;
-use common::examine::{Examined, examine, read_catalog};
+use common::batch::BatchError;
+use common::examine::{Examined, Look, examine, read_catalog};
 use common::increment::Increment;
 use common::quality::{Catalog, Reason, Reasons, judge_transaction};
 use common::schema::Transaction;
 use common::source::{Source, SourceError, SourceKeys};
 
 use crate::config::{Config, DateRange, SummaryArgs};
-use crate::error::Error;
 use crate::transform::{Day, differs_from_price};
 use crate::window::{Window, rows_that_fit};
 
@@ -42,28 +42,23 @@ pub async fn read(
     keys: SourceKeys,
     increment: &mut Increment,
     config: &Config,
-) -> Result<Extracted, Error> {
+) -> Result<Extracted, BatchError> {
     let catalog = read_catalog(source, keys).await?;
-    let keep = increment.everything && increment.highest.0 <= rows_that_fit(config.summary.max_memory);
+    let keep = increment.everything && increment.highest.0 <= rows_that_fit(config.memory.max_memory);
     let (mut window, mut counts, mut warnings) = (Window::new(), BTreeMap::new(), BTreeMap::new());
-    let mut too_large = None;
-    let judged = |row: &Transaction| judge(row, &catalog, &config.summary);
-    let examined = examine(source, increment, &catalog, &config.increment, judged, |row, verdict| {
+    let judge = |row: &Transaction| judge(row, &catalog, &config.summary);
+    let look = Look { catalog: &catalog, settings: &config.increment, judge, again: !keep };
+    let examined = examine(source, increment, look, |row, verdict| {
         let Some(date) = row.at.map(|at| at.date_naive()) else { return };
         if verdict.affects() {
             *counts.entry(date).or_default() += 1;
         }
         if keep && verdict.reasons.is_empty() {
             warn(row, &catalog, &mut warnings);
-            if let Err(error) = window.entry(date).or_default().add(row, &catalog) {
-                too_large.get_or_insert((date, error));
-            }
+            window.entry(date).or_default().add(row, &catalog);
         }
     })
     .await?;
-    if let Some((date, reason)) = too_large {
-        return Err(Error::Summary { date, reason });
-    }
     Ok(Extracted {
         rows: examined.rows,
         examined,

@@ -53,6 +53,7 @@ async fn step(config: &Config, batch: Batch<'_>) -> Result<Outcome, Error> {
             extracted.examined.gate(limit).map_err(BatchError::from)?;
             loader.replace(&lake, window).await?;
         }
+        loader.all_made()?;
         extracted.examined.all_met().map_err(BatchError::from)?;
     }
     loader.quarantine(&extracted).await?;

@@ -11,7 +11,7 @@ use common::lake::{Expect, Lake, LakeError, ObjectMeta, TXN_SUMMARY, Version, da
 use common::quality::Catalog;
 use common::run::{RunReport, failpoint};
 use common::source::{Commit, SourceError};
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use rust_decimal::Decimal;
 
 use crate::error::Error;
@@ -34,6 +34,8 @@ pub struct Loader<'a> {
     standing: HashMap<NaiveDate, Version>,
     written: u64,
     amount: Decimal,
+    /// The first date that could not be summed up, and why; its file is as it was.
+    not_made: Option<Error>,
 }
 
 impl<'a> Loader<'a> {
@@ -47,6 +49,7 @@ impl<'a> Loader<'a> {
             standing: HashMap::new(),
             written: 0,
             amount: Decimal::ZERO,
+            not_made: None,
         }
     }
 
@@ -73,23 +76,42 @@ impl<'a> Loader<'a> {
         self.standing.keys().copied()
     }
 
-    /// Replaces the files of a window's dates, and removes those of dates without a transaction.
+    /// Replaces the files of a window's dates, and removes those of dates without a transaction. A date that cannot be
+    /// summed up keeps no other waiting; see [`Loader::all_made`].
     pub async fn replace(&mut self, lake: &Lake, window: Window) -> Result<(), Error> {
         self.batch.source.check_lease(self.batch.lease).await?;
         let this = &*self;
         let dates =
             futures::stream::iter(window.into_iter().map(|(date, day)| this.replace_date(lake, date, day)));
-        let done: Result<Vec<(u64, Decimal)>, Error> =
-            dates.buffer_unordered(DATES_AT_ONCE).try_collect().await;
-        if done.is_err() {
-            // A run that was overtaken finds the other's files: no fault of the lake.
-            self.batch.source.check_lease(self.batch.lease).await?;
+        let mut dates = dates.buffer_unordered(DATES_AT_ONCE);
+        let (mut written, mut amount, mut not_made) = (0, Decimal::ZERO, None);
+        while let Some(done) = dates.next().await {
+            match done {
+                Ok((rows, of_date)) => {
+                    written += rows;
+                    amount += of_date;
+                }
+                Err(error @ (Error::Summary { .. } | Error::NotConserved { .. })) => {
+                    tracing::error!("{error}");
+                    not_made.get_or_insert(error);
+                }
+                Err(error) => {
+                    // A run that was overtaken finds the other's files: no fault of the lake.
+                    self.batch.source.check_lease(self.batch.lease).await?;
+                    return Err(error);
+                }
+            }
         }
-        for (rows, amount) in done? {
-            self.written += rows;
-            self.amount += amount;
-        }
+        drop(dates);
+        self.written += written;
+        self.amount += amount;
+        self.not_made = self.not_made.take().or(not_made);
         Ok(())
+    }
+
+    /// Fails if a date could not be summed up: the offset must not pass it. The next run does all of it again.
+    pub fn all_made(&mut self) -> Result<(), Error> {
+        self.not_made.take().map_or(Ok(()), Err)
     }
 
     async fn replace_date(&self, lake: &Lake, date: NaiveDate, day: Day) -> Result<(u64, Decimal), Error> {
@@ -97,6 +119,7 @@ impl<'a> Loader<'a> {
         let standing = self.standing.get(&date);
         if day.is_empty() {
             if let Some(version) = standing {
+                self.batch.lease.check_term()?;
                 lake.delete(&path, version).await?;
                 failpoint("removed");
             }
@@ -108,6 +131,8 @@ impl<'a> Loader<'a> {
 
         let size = file.len() as u64;
         let expect = standing.map_or(Expect::Absent, |version| Expect::Version(version.clone()));
+        failpoint("made");
+        self.batch.lease.check_term()?;
         let version = lake.put_file(&path, Bytes::from(file), &self.run_id(), &expect).await?;
         failpoint("written");
         read_back(lake, ObjectMeta { path, size, version }, rows).await?;
@@ -117,7 +142,7 @@ impl<'a> Loader<'a> {
 
     /// Names this run's files.
     fn run_id(&self) -> String {
-        self.batch.lease.fence().0.to_string()
+        self.batch.lease.fence().number().to_string()
     }
 
     /// Moves the offset over everything that is written now; the report says what that was.

@@ -29,6 +29,8 @@ pub struct Day {
     summaries: Vec<Summary>,
     /// Σ amount in cents, summed apart from the customers' sums.
     cents: i128,
+    /// Why the day has no summary.
+    too_much: Option<String>,
 }
 
 /// One customer's day: a row of `txn_summary`.
@@ -61,20 +63,11 @@ impl Day {
         Self { purchases: Vec::with_capacity(usize::try_from(rows).unwrap_or_default()), ..Self::default() }
     }
 
-    /// Adds an accepted transaction. The error says what does not fit.
-    pub fn add(&mut self, row: &Transaction, catalog: &Catalog) -> Result<(), String> {
-        let (Some(customer), Some(product), Some(qty), Some(amount)) =
-            (row.customer_id, row.product_id, row.qty, row.amount)
-        else {
-            return Err(format!("transaction {} was accepted with a null", row.txn_id));
-        };
-        let known = catalog.product(product).ok_or("a product has vanished")?;
-        let cents = cents(amount).ok_or_else(|| {
-            format!("the amount of transaction {} has more than {SCALE} decimals or is too large", row.txn_id)
-        })?;
-        self.cents += i128::from(cents);
-        self.purchases.push(Purchase { cents, customer, product, category: known.category, qty });
-        Ok(())
+    /// Adds an accepted transaction.
+    pub fn add(&mut self, row: &Transaction, catalog: &Catalog) {
+        let purchase = purchase(row, catalog).expect("what an accepted transaction holds was judged");
+        self.cents += i128::from(purchase.cents);
+        self.purchases.push(purchase);
     }
 
     /// Σ amount of the day, exact.
@@ -89,21 +82,22 @@ impl Day {
         self.purchases.is_empty() && self.summaries.is_empty()
     }
 
-    /// Sums up what was added, to make room. What is added later is of customers behind all of these. The error
-    /// says what does not fit.
-    pub fn condense(&mut self) -> Result<(), String> {
+    /// Sums up what was added, to make room. What is added later is of customers behind all of these.
+    pub fn condense(&mut self) {
         self.purchases.sort_unstable_by_key(|purchase| (purchase.customer, purchase.product));
         for purchases in self.purchases.chunk_by(|left, right| left.customer == right.customer) {
-            self.summaries.push(summary(purchases)?);
+            match summary(purchases) {
+                Ok(summary) => self.summaries.push(summary),
+                Err(reason) => drop(self.too_much.get_or_insert(reason)),
+            }
         }
         self.purchases.clear();
-        Ok(())
     }
 
     /// The day's summaries, by customer. The error says what does not fit.
     pub fn summaries(mut self) -> Result<Vec<Summary>, String> {
-        self.condense()?;
-        Ok(self.summaries)
+        self.condense();
+        self.too_much.map_or(Ok(self.summaries), Err)
     }
 }
 
@@ -122,15 +116,24 @@ fn summary(purchases: &[Purchase]) -> Result<Summary, String> {
     }
     // Category indexes are in the order of their names.
     let top = categories.iter().max_by_key(|(category, items)| (*items, std::cmp::Reverse(*category)));
-    let too_many = |_| format!("customer {customer_id} bought more than a summary can hold");
+    let items: i64 = categories.iter().map(|(_, items)| items).sum();
+    let total_items = i32::try_from(items).map_err(|_| {
+        format!("customer {customer_id} bought {items} items, and total_items holds {} at most", i32::MAX)
+    })?;
     Ok(Summary {
         customer_id,
         cents: purchases.iter().map(|purchase| i128::from(purchase.cents)).sum(),
-        total_items: i32::try_from(categories.iter().map(|(_, items)| items).sum::<i64>())
-            .map_err(too_many)?,
-        distinct_products: i32::try_from(products).map_err(too_many)?,
+        total_items,
+        // Each has one item at least.
+        distinct_products: i32::try_from(products).unwrap_or(total_items),
         top_category: top.map_or(0, |(category, _)| *category),
     })
+}
+
+fn purchase(row: &Transaction, catalog: &Catalog) -> Option<Purchase> {
+    let (customer, product, qty) = (row.customer_id?, row.product_id?, row.qty?);
+    let category = catalog.product(product)?.category;
+    Some(Purchase { cents: cents(row.amount?)?, customer, product, category, qty })
 }
 
 /// Whether `amount ≠ qty × price`, as far as all three are known.
@@ -200,7 +203,7 @@ mod tests {
             let mut day = Day::default();
             let mut expected: BTreeMap<i32, Group> = BTreeMap::new();
             for &(customer, product, qty, cents) in &rows {
-                day.add(&row(customer, product, qty, cents), &catalog).unwrap();
+                day.add(&row(customer, product, qty, cents), &catalog);
                 let group = expected.entry(customer).or_default();
                 group.0 += i128::from(cents);
                 group.1 += qty;
@@ -221,6 +224,17 @@ mod tests {
                 prop_assert_eq!(catalog.category(summary.top_category), top);
             }
         }
+    }
+
+    #[test]
+    fn a_customer_who_bought_more_than_a_row_holds_is_named() {
+        let mut day = Day::default();
+        for _ in 0..2 {
+            day.add(&row(7, 1, i32::MAX, 1), &catalog());
+        }
+        day.condense();
+        day.add(&row(8, 1, 1, 1), &catalog());
+        assert!(day.summaries().unwrap_err().starts_with("customer 7 bought 4294967294 items"));
     }
 
     #[test]

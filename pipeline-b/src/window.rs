@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, VecDeque};
 
 use chrono::NaiveDate;
 use common::increment::Increment;
-use common::schema::{CustomerId, Transaction};
+use common::schema::Transaction;
 use common::settings::ByteSize;
-use common::source::{Part, Source, SourceError};
+use common::source::{CustomerRange, Part, Source, SourceError};
 
 use crate::config::Config;
-use crate::error::Error;
 use crate::extract::{Extracted, judge, warn};
 use crate::transform::{Day, ROW_BYTES};
 
@@ -39,23 +38,23 @@ impl Extracted {
         source: &Source,
         increment: &Increment,
         config: &Config,
-    ) -> Result<Option<Window>, Error> {
+    ) -> Result<Option<Window>, SourceError> {
         if let Some(window) = self.read.take() {
             self.waiting = Some(VecDeque::new());
             return Ok(Some(window));
         }
-        let (last, fit) = (increment.highest, rows_that_fit(config.summary.max_memory));
+        let (last, fit) = (increment.highest, rows_that_fit(config.memory.max_memory));
         let dates = self.next_dates(source, increment, fit).await?;
         let mut window: Window =
             dates.iter().map(|(date, rows)| (*date, Day::for_rows((*rows).min(fit)))).collect();
         match dates[..] {
             [] => return Ok(None),
             [(date, rows)] if rows > fit => {
-                for customers in slices(&source.count_by_customer(date, last).await?, fit) {
+                for customers in CustomerRange::split(&source.count_by_customer(date, last).await?, fit) {
                     let part = Part::slice_of_date(date, customers, last);
                     self.read_into(&mut window, source, vec![part], config).await?;
                     let day = window.entry(date).or_default();
-                    day.condense().map_err(|reason| Error::Summary { date, reason })?;
+                    day.condense();
                 }
             }
             _ => {
@@ -72,27 +71,24 @@ impl Extracted {
         source: &Source,
         parts: Vec<Part>,
         config: &Config,
-    ) -> Result<(), Error> {
+    ) -> Result<(), SourceError> {
         let mut reader = source.read(parts, config.increment.read_connections);
         while let Some(batch) = reader.next().await? {
             self.rows += batch.rows.len() as u64;
             for row in &batch.rows {
-                self.add_row(row, window, config)?;
+                self.add_row(row, window, config);
             }
         }
         Ok(())
     }
 
-    fn add_row(&mut self, row: &Transaction, window: &mut Window, config: &Config) -> Result<(), Error> {
+    fn add_row(&mut self, row: &Transaction, window: &mut Window, config: &Config) {
         let reasons = judge(row, &self.catalog, &config.summary);
         self.examined.met(row, reasons);
-        if !reasons.is_empty() {
-            return Ok(());
+        if let Some(at) = row.at.filter(|_| reasons.is_empty()) {
+            warn(row, &self.catalog, &mut self.warnings);
+            window.entry(at.date_naive()).or_default().add(row, &self.catalog);
         }
-        warn(row, &self.catalog, &mut self.warnings);
-        let Some(date) = row.at.map(|at| at.date_naive()) else { return Ok(()) };
-        let day = window.entry(date).or_default();
-        day.add(row, &self.catalog).map_err(|reason| Error::Summary { date, reason })
     }
 
     async fn next_dates(
@@ -123,39 +119,9 @@ impl Extracted {
     }
 }
 
-/// Ranges of customers that fit, each above its first and up to its second customer. The ends are open, so that
-/// nobody is left out whatever was written since the counting. A customer is never split.
-fn slices(counts: &[(CustomerId, u64)], fit: u64) -> Vec<(Option<CustomerId>, Option<CustomerId>)> {
-    let (mut slices, mut after, mut rows) = (Vec::new(), None, 0);
-    for pair in counts.windows(2) {
-        let [(customer, count), (_, next)] = pair else { continue };
-        rows += count;
-        if rows + next > fit {
-            slices.push((after, Some(*customer)));
-            (after, rows) = (Some(*customer), 0);
-        }
-    }
-    slices.push((after, None));
-    slices
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn slices_fit_and_leave_nobody_out() {
-        let id = |id| Some(CustomerId(id));
-        let counts = |counts: &[(i32, u64)]| -> Vec<_> {
-            counts.iter().map(|(id, count)| (CustomerId(*id), *count)).collect()
-        };
-        assert_eq!(slices(&[], 10), [(None, None)]);
-        assert_eq!(slices(&counts(&[(1, 99)]), 10), [(None, None)], "a customer is never split");
-        assert_eq!(
-            slices(&counts(&[(1, 4), (2, 6), (5, 1), (7, 30), (8, 2), (9, 8)]), 10),
-            [(None, id(2)), (id(2), id(5)), (id(5), id(7)), (id(7), None)]
-        );
-    }
 
     #[test]
     fn a_window_leaves_memory_for_the_rest_of_the_program() {

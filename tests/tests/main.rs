@@ -20,6 +20,7 @@ mod kills;
 mod kills_at_each_step;
 mod late_commits;
 mod lost_offsets;
+mod memory;
 mod mysql_faults;
 mod observer;
 mod one_run_at_a_time;

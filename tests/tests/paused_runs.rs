@@ -41,6 +41,44 @@ async fn a_run_of_b_that_was_overtaken_in_its_sleep_writes_nothing_that_lasts() 
     }
 }
 
+/// Customers buy something on days of their own; while the run that has read it sleeps, the last purchase is taken back
+/// and another run commits. What only the sleeping run knows of must not be written.
+async fn assert_nothing_of_its_own_is_left(letter: char, step: &str) {
+    let world = World::seeded().await;
+    world
+        .shop
+        .run("INSERT INTO customers SELECT 1000 + customer_id, name, CONCAT('x', email), gender, signup_date FROM customers")
+        .await;
+    world.pipeline(letter).report().await;
+    world
+        .shop
+        .run(
+            "INSERT INTO transactions (txn_id, customer_id, product_id, qty, amount, txn_timestamp) \
+             SELECT customer_id - 400, customer_id, 1, 1, 10.00, '2031-01-01' + INTERVAL customer_id - 1000 DAY \
+             FROM customers WHERE customer_id > 1000",
+        )
+        .await;
+    let sleeping = world.pipeline(letter).env("FAILPOINT", step).start();
+    sleeping.until_stopped().await;
+    world.until_lease_expired(letter).await;
+    // The highest id stays.
+    world.shop.run("DELETE FROM transactions WHERE txn_id = 639").await;
+    world.pipeline(letter).report().await;
+    let message = sleeping.go_on().await;
+    assert!(message.failed_with(1).contains("another"), "{message:#?}");
+    world.assert_settles(letter).await;
+}
+
+#[tokio::test]
+async fn a_run_that_wakes_writes_no_customer_that_the_newer_run_did_not_touch() {
+    assert_nothing_of_its_own_is_left('A', "profile_written=STOP@1").await;
+}
+
+#[tokio::test]
+async fn a_run_that_wakes_writes_no_date_that_the_newer_run_did_not_touch() {
+    assert_nothing_of_its_own_is_left('B', "made=STOP@1").await;
+}
+
 #[tokio::test]
 async fn of_two_runs_at_once_the_second_ends_with_4_and_the_first_is_right() {
     let world = World::messy().await;

@@ -139,6 +139,32 @@ async fn a_dry_run_says_what_would_be_recomputed_and_writes_nothing() {
 }
 
 #[tokio::test]
+async fn a_dry_run_over_everything_names_those_whose_profile_would_be_removed() {
+    let world = settled().await;
+    world.keyspace.run("INSERT INTO customer_profile (customer_id, name) VALUES (777, 'nobody')").await;
+    let report = world.pipeline('A').args(["--full", "--dry-run"]).report().await;
+    let ids = report["customer_ids"].as_array().unwrap();
+    assert_eq!((ids.len(), ids.last()), (41, Some(&json!(777))), "{report}");
+    world.pipeline('A').args(["--full"]).report().await;
+    world.assert_settles('A').await;
+}
+
+#[tokio::test]
+async fn a_dry_run_in_strict_order_lets_gaps_age_as_a_run_does() {
+    let world = settled().await;
+    let insert = "INSERT INTO transactions (txn_id, customer_id, product_id, qty, amount, txn_timestamp) \
+                  VALUES (700, 7, 1, 1, 10.00, '2024-03-05 12:00:00')";
+    world.shop.run(insert).await;
+    // Somebody who may bring 601 to 699 keeps the gap open.
+    world.shop.run("INSERT INTO etl_gaps VALUES ('A', 601, 699, '2020-01-01T00:00:00.000Z')").await;
+    let dry = || world.pipeline('A').args(["--strict-order", "--dry-run"]);
+    let aged = dry().args(["--gap-grace", "1min"]).report().await;
+    assert_eq!(aged["customer_ids"], json!([7]), "{aged}");
+    let young = dry().args(["--gap-grace", "1000000h"]).report().await;
+    assert_eq!(young["customer_ids"], json!([]), "{young}");
+}
+
+#[tokio::test]
 async fn after_a_restored_database_a_new_offset_recomputes_everything_from_the_table_as_it_is() {
     let world = settled().await;
     world.shop.run("DELETE FROM transactions WHERE txn_id > 500").await;

@@ -54,6 +54,23 @@ async fn a_missing_table_or_column_is_named() {
 }
 
 #[tokio::test]
+async fn ids_that_no_profile_could_hold_are_named() {
+    let shop = Shop::seeded(&Sizes::SMALL).await;
+    shop.run("ALTER TABLE transactions DROP FOREIGN KEY IF EXISTS transactions_ibfk_1").await;
+    shop.run("SET FOREIGN_KEY_CHECKS = 0; ALTER TABLE customers MODIFY customer_id BIGINT NOT NULL").await;
+    let fits = Program::pipeline_a(&shop.url, NO_PROFILES).args(["--dry-run"]).run().await;
+    assert!(!fits.stderr.contains("schema"), "{fits:#?}");
+    shop.run("INSERT INTO customers (customer_id, name, email) VALUES (3000000000, 'x', 'x@example.com')")
+        .await;
+    for program in both(&shop.url) {
+        let finished = program.run().await;
+        let message = finished.failed_with(2);
+        let named = "column customers.customer_id is bigint and holds 3000000000, wanted int";
+        assert!(message.contains(named), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn a_source_that_does_not_answer_ends_with_1_and_no_password_is_shown() {
     // Nobody listens on port 1.
     let unreachable = both("mysql://etl:s3cret@127.0.0.1:1/shop").map(Program::run);

@@ -11,8 +11,10 @@ async fn rows_read(shop: &Shop) -> i64 {
                        WHERE object_schema = DATABASE() AND object_name = 'transactions'";
         return shop.number(counted).await;
     }
-    // Sessions add what they have read when a statement of theirs ends; off by default.
-    shop.run("SET GLOBAL userstat = 1").await;
+    // Sessions add what they have read when a statement of theirs ends; off unless the server was started with it.
+    if shop.number("SELECT @@GLOBAL.userstat").await == 0 {
+        shop.run("SET GLOBAL userstat = 1").await;
+    }
     let counted = "SELECT CAST(COALESCE(SUM(rows_read), 0) AS SIGNED) FROM information_schema.table_statistics \
                    WHERE table_schema = DATABASE() AND table_name = 'transactions'";
     shop.number(counted).await

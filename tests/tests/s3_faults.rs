@@ -119,10 +119,16 @@ async fn a_store_that_goes_on_breaking_off_leaves_no_half_object() {
 
 #[tokio::test]
 async fn a_file_that_another_writer_seems_to_have_replaced_is_left_alone() {
-    tokio::join!(
-        assert_fails(Fault::Status(412), When::Before, 1, "another writer"),
-        assert_fails(Fault::Status(409), When::Before, 1, "another writer"),
-    );
+    assert_fails(Fault::Status(412), When::Before, 1, "another writer").await;
+}
+
+#[tokio::test]
+async fn a_request_that_another_one_was_in_the_way_of_is_repeated() {
+    let (world, proxy) = (World::seeded().await, proxy().await);
+    proxy.fail(Fault::Status(409), When::Before, Match::first("PUT", &file(1)).times(2));
+    let finished = through(&proxy, &world).run().await;
+    assert_eq!((finished.code, proxy.struck()), (0, 2), "{finished:#?} {:#?}", proxy.requests());
+    world.assert_settles('B').await;
 }
 
 #[tokio::test]

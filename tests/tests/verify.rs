@@ -103,9 +103,11 @@ async fn a_wrong_a_missing_and_a_needless_profile_are_listed_and_names_and_addre
     assert!(text.stdout.contains("customer 1: name differs; email differs\n"), "{text:#?}");
     assert!(text.stdout.contains("pipeline-a --full"), "{text:#?}");
 
-    // Whatever was chosen: of all forty customers the two that are wrong and the one that is missing.
-    let all = world.command('A', &["verify", "--sample", "40"]).run().await;
-    assert_eq!((all.code, kinds(&all.report()).len()), (3, 3), "{all:#?}");
+    // Whatever is chosen of forty customers and the profile of nobody, the four are among them.
+    let all = world.command('A', &["verify", "--sample", "41"]).run().await;
+    assert_eq!((all.code, kinds(&all.report()).len()), (3, 4), "{all:#?}");
+    let none = world.command('A', &["verify", "--sample", "0"]).run().await;
+    assert_eq!(none.code, 2, "{none:#?}");
     world.pipeline_a().args(["--full"]).report().await;
     assert_eq!(world.verify('A').await["differing"], 0);
 }

@@ -69,7 +69,7 @@ impl Increment {
         let highest = source.highest_txn_id().await?.unwrap_or(TxnId(0));
         // The question is asked by writing, which a dry run does not do.
         let (running, now) = if asked.dry_run {
-            (Running::Unknown, DateTime::UNIX_EPOCH)
+            (Running::Unknown, source.now().await?)
         } else {
             source.running_transactions(job).await?
         };
@@ -124,7 +124,7 @@ impl Increment {
     /// Whether the quarantine does not say this yet.
     #[must_use]
     pub fn is_news(&self, entry: &QuarantineEntry) -> bool {
-        self.quarantined.get(&(entry.entity, entry.id)).is_none_or(|standing| !standing.says(entry))
+        self.quarantined.get(&entry.key()).is_none_or(|standing| !standing.says(entry))
     }
 
     /// The parts to read: everything, or the new ids, the open gaps and the transactions in quarantine, besides
@@ -198,7 +198,7 @@ impl Increment {
         corrected: &HashSet<QuarantinedKey>,
     ) -> RunReport {
         let known = |key: &QuarantinedKey| self.quarantined.contains_key(key);
-        let added = entries.into_iter().filter(|entry| !known(&(entry.entity, entry.id))).count();
+        let added = entries.into_iter().filter(|entry| !known(&entry.key())).count();
         let left = corrected.iter().filter(|key| known(key)).count();
         report.status = RunStatus::Ok;
         self.described(report, gaps, self.quarantined.len() + added - left)

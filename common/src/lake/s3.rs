@@ -9,6 +9,7 @@ use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::put_object::PutObjectError;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
@@ -16,6 +17,7 @@ use bytes::{Bytes, BytesMut};
 use url::Url;
 
 use super::{Expect, LakeError, ObjectMeta, Staged, Version};
+use crate::retry::Backoff;
 
 /// S3 wants parts of at least 5 MiB, except the last; these are sent as soon as they are full.
 const PART_BYTES: usize = 8 * 1024 * 1024;
@@ -186,12 +188,8 @@ impl S3 {
     }
 
     pub(super) async fn put(&self, path: &str, body: Bytes, expect: &Expect) -> Result<Version, LakeError> {
-        let (if_match, if_none_match) = conditions(expect);
-        let patience = with_patience(body.len());
-        let request = self.client.put_object().bucket(&self.bucket).key(self.key(path)).body(body.into());
-        let request = request.set_if_match(if_match).set_if_none_match(if_none_match);
-        match request.customize().config_override(patience).send().await {
-            Ok(put) => Ok(Version(put.e_tag.unwrap_or_default())),
+        match self.put_object(path, body, None, expect).await {
+            Ok(version) => Ok(version),
             Err(error) if lost_race(&error, expect) => Err(LakeError::Conflict(path.to_owned())),
             Err(error) => Err(fault(self.shown("write", path), &error)),
         }
@@ -204,13 +202,8 @@ impl S3 {
         commit: &str,
         expect: &Expect,
     ) -> Result<Version, LakeError> {
-        let (if_match, if_none_match) = conditions(expect);
-        let patience = with_patience(body.len());
-        let request = self.client.put_object().bucket(&self.bucket).key(self.key(path)).body(body.into());
-        let request = request.metadata(COMMIT, commit).content_type(PARQUET);
-        let request = request.set_if_match(if_match).set_if_none_match(if_none_match);
-        let error = match request.customize().config_override(patience).send().await {
-            Ok(put) => return Ok(Version(put.e_tag.unwrap_or_default())),
+        let error = match self.put_object(path, body, Some(commit), expect).await {
+            Ok(version) => return Ok(version),
             Err(error) => error,
         };
         let lost_race = lost_race(&error, expect);
@@ -219,6 +212,34 @@ impl S3 {
             Ok(None) if lost_race => Err(LakeError::Conflict(path.to_owned())),
             Err(unknown) if lost_race => Err(unknown),
             _ => Err(fault(self.shown("write", path), &error)),
+        }
+    }
+
+    /// Repeats a request that another one was in the way of: only the next attempt sees what stands there.
+    async fn put_object(
+        &self,
+        path: &str,
+        body: Bytes,
+        commit: Option<&str>,
+        expect: &Expect,
+    ) -> Result<Version, SdkError<PutObjectError>> {
+        let mut backoff = Backoff::default();
+        loop {
+            let (if_match, if_none_match) = conditions(expect);
+            let mut request = self.client.put_object().bucket(&self.bucket).key(self.key(path));
+            if let Some(commit) = commit {
+                request = request.metadata(COMMIT, commit).content_type(PARQUET);
+            }
+            let request = request.set_if_match(if_match).set_if_none_match(if_none_match);
+            let request = request.body(body.clone().into()).customize();
+            match request.config_override(with_patience(body.len())).send().await {
+                Ok(put) => return Ok(Version(put.e_tag.unwrap_or_default())),
+                Err(error) if is_in_the_way(&error) => match backoff.next_wait() {
+                    Some(wait) => tokio::time::sleep(wait).await,
+                    None => return Err(error),
+                },
+                Err(error) => return Err(error),
+            }
         }
     }
 
@@ -283,9 +304,7 @@ impl S3 {
             return Ok(version);
         }
         let upload_is_gone = error.code() == Some("NoSuchUpload");
-        // 409 tells of another request in the way, not of what stands there: that the next attempt will see.
-        let in_the_way = status(&error) == Some(409);
-        if upload_is_gone || (lost_race(&error, expect) && !in_the_way) {
+        if upload_is_gone || lost_race(&error, expect) {
             return Err(LakeError::Conflict(staged.path.clone()));
         }
         Err(fault(self.shown("publish", &staged.path), &error))
@@ -396,10 +415,15 @@ fn conditions(expect: &Expect) -> (Option<String>, Option<String>) {
     }
 }
 
-/// 412: the condition does not hold. 409: a conditional write beside ours. 404 with a condition: it was removed.
+/// A conditional write beside ours, which tells nothing of what stands there.
+fn is_in_the_way<E>(error: &SdkError<E>) -> bool {
+    status(error) == Some(409)
+}
+
+/// 412: the condition does not hold. 404 with a condition: it was removed.
 fn lost_race<E>(error: &SdkError<E>, expect: &Expect) -> bool {
     match status(error) {
-        Some(412 | 409) => true,
+        Some(412) => true,
         Some(404) => matches!(expect, Expect::Version(_)),
         _ => false,
     }

@@ -3,10 +3,9 @@
 mod cassandra;
 mod sqlite;
 
-use futures::StreamExt;
 use futures::stream::BoxStream;
 
-use crate::run::WriteFence;
+use crate::run::{TERM_OVER, WriteFence};
 use crate::schema::{CustomerId, CustomerProfile};
 use crate::settings::ProfilesUrl;
 
@@ -31,6 +30,9 @@ pub enum ProfilesError {
         /// What happened.
         reason: String,
     },
+    /// The run was paused for so long that another may have begun.
+    #[error("{TERM_OVER}")]
+    TermOver,
     /// A row was not read back as it was written.
     #[error("customer {customer_id} was not read back as it was written: {reason}")]
     ReadBack {
@@ -97,11 +99,11 @@ impl Profiles {
         }
     }
 
-    /// Writes `profiles`, at most `in_flight` at a time. Repeating it changes nothing.
+    /// Writes `profiles`, at most `in_flight` at a time, and only within the fence's term. Repeating it changes nothing.
     pub async fn put(
         &self,
         profiles: &[CustomerProfile],
-        fence: WriteFence,
+        fence: &WriteFence,
         in_flight: usize,
     ) -> Result<(), ProfilesError> {
         match &self.store {
@@ -110,15 +112,15 @@ impl Profiles {
         }
     }
 
-    /// Removes profiles of customers that no longer have one. Repeating it changes nothing.
-    pub async fn delete(&self, ids: &[CustomerId], fence: WriteFence) -> Result<(), ProfilesError> {
+    /// Removes profiles of customers that no longer have one, within the fence's term. Repeating it changes nothing.
+    pub async fn delete(&self, ids: &[CustomerId], fence: &WriteFence) -> Result<(), ProfilesError> {
         match &self.store {
             Store::Cassandra(store) => store.delete(ids, fence).await,
             Store::Sqlite(store) => store.delete(ids, fence).await,
         }
     }
 
-    /// The customers that have a profile. Reads all keys.
+    /// The customers that have a profile; none where the table is missing. Reads all keys.
     pub async fn ids(&self) -> Result<Vec<CustomerId>, ProfilesError> {
         match &self.store {
             Store::Cassandra(store) => store.ids().await,
@@ -126,11 +128,11 @@ impl Profiles {
         }
     }
 
-    /// Every profile, in no particular order, as they are read. Fails where the table is missing.
+    /// Every profile, in no particular order, as they are read; none where the table is missing.
     pub async fn all(&self) -> Result<BoxStream<'_, Result<CustomerProfile, ProfilesError>>, ProfilesError> {
         match &self.store {
-            Store::Cassandra(store) => Ok(store.all().await?.boxed()),
-            Store::Sqlite(store) => Ok(store.all().boxed()),
+            Store::Cassandra(store) => store.all().await,
+            Store::Sqlite(store) => store.all().await,
         }
     }
 

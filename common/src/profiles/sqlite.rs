@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use futures::{Stream, TryStreamExt};
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use rust_decimal::Decimal;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow};
 use sqlx::{AssertSqlSafe, Row};
@@ -46,6 +47,12 @@ impl Sqlite {
             .map_err(|e| self.fault("make customer_profile", &e))
     }
 
+    async fn has_table(&self) -> Result<bool, ProfilesError> {
+        let query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'customer_profile'";
+        let found = sqlx::query(query).fetch_optional(&self.pool).await;
+        found.map(|row| row.is_some()).map_err(|e| self.fault("look for customer_profile", &e))
+    }
+
     pub(super) async fn ping(&self) -> Result<(), ProfilesError> {
         sqlx::query("SELECT 1").execute(&self.pool).await.map(drop).map_err(|e| self.fault("read", &e))
     }
@@ -63,10 +70,13 @@ impl Sqlite {
     pub(super) async fn put(
         &self,
         profiles: &[CustomerProfile],
-        fence: WriteFence,
+        fence: &WriteFence,
     ) -> Result<(), ProfilesError> {
         let write = async {
             let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+            if fence.is_over() {
+                return Ok(false);
+            }
             for p in profiles {
                 sqlx::query(
                     "INSERT INTO customer_profile VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
@@ -87,22 +97,24 @@ impl Sqlite {
                 .bind(p.first_purchase.to_rfc3339())
                 .bind(p.last_purchase.to_rfc3339())
                 .bind(&p.favorite_category)
-                .bind(fence.0)
+                .bind(fence.number())
                 .execute(&mut *transaction)
                 .await?;
             }
-            transaction.commit().await
+            transaction.commit().await?;
+            Ok(true)
         };
-        write.await.map_err(|e| self.fault("write profiles", &e))
+        let written = write.await.map_err(|e| self.fault("write profiles", &e))?;
+        if written { Ok(()) } else { Err(ProfilesError::TermOver) }
     }
 
-    pub(super) async fn delete(&self, ids: &[CustomerId], fence: WriteFence) -> Result<(), ProfilesError> {
+    pub(super) async fn delete(&self, ids: &[CustomerId], fence: &WriteFence) -> Result<(), ProfilesError> {
         let delete = async {
             let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
             for id in ids {
                 sqlx::query("DELETE FROM customer_profile WHERE customer_id = ? AND fence <= ?")
                     .bind(id.0)
-                    .bind(fence.0)
+                    .bind(fence.number())
                     .execute(&mut *transaction)
                     .await?;
             }
@@ -112,14 +124,22 @@ impl Sqlite {
     }
 
     pub(super) async fn ids(&self) -> Result<Vec<CustomerId>, ProfilesError> {
+        if !self.has_table().await? {
+            return Ok(Vec::new());
+        }
         let rows = sqlx::query("SELECT customer_id FROM customer_profile").fetch_all(&self.pool).await;
         let ids = rows.and_then(|rows| rows.iter().map(|row| row.try_get(0).map(CustomerId)).collect());
         ids.map_err(|e| self.fault("list the profiles", &e))
     }
 
-    pub(super) fn all(&self) -> impl Stream<Item = Result<CustomerProfile, ProfilesError>> {
-        let rows = sqlx::query(SELECT).fetch(&self.pool);
-        rows.and_then(|row| async move { profile(&row) }).map_err(|e| self.fault("read the profiles", &e))
+    pub(super) async fn all(
+        &self,
+    ) -> Result<BoxStream<'_, Result<CustomerProfile, ProfilesError>>, ProfilesError> {
+        if !self.has_table().await? {
+            return Ok(futures::stream::empty().boxed());
+        }
+        let rows = sqlx::query(SELECT).fetch(&self.pool).and_then(|row| async move { profile(&row) });
+        Ok(rows.map_err(|e| self.fault("read the profiles", &e)).boxed())
     }
 
     fn fault(&self, action: &'static str, error: &sqlx::Error) -> ProfilesError {

@@ -30,7 +30,7 @@ pub enum Reason {
     UnknownProduct,
     /// Null, zero or negative.
     NonPositiveQty,
-    /// Null, zero, negative, or with parts of a cent.
+    /// No amount of money: null, zero, negative, with parts of a cent, or above 10¹⁶.
     NonPositiveAmount,
     /// Null, a zero date or not a time.
     InvalidTimestamp,

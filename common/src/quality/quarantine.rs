@@ -109,6 +109,12 @@ impl QuarantineEntry {
         Self { entity, id: None, reasons, values: Values::Rows(count) }
     }
 
+    /// What it is an entry of.
+    #[must_use]
+    pub fn key(&self) -> (Entity, Option<i64>) {
+        (self.entity, self.id)
+    }
+
     /// The row's values as JSON, for the person who mends them.
     #[must_use]
     pub fn detail(&self) -> String {

@@ -59,6 +59,11 @@ impl Catalog {
         self.products.get(&id)
     }
 
+    /// The customers that exist, in no particular order.
+    pub fn customers(&self) -> impl Iterator<Item = CustomerId> {
+        self.customers.iter().copied()
+    }
+
     /// Transaction ids that several rows have.
     #[must_use]
     pub fn duplicate_transactions(&self) -> &HashSet<TxnId> {
@@ -85,9 +90,12 @@ pub fn judge_transaction(row: &Transaction, catalog: &Catalog) -> Reasons {
     reasons
 }
 
-/// Positive, with cents at most; SQLite's columns may hold anything.
+/// 10¹⁶, in cents: more than anything costs, and little enough that sums of it do not overflow.
+const MOST_MONEY: Decimal = Decimal::from_parts(2_808_348_672, 232_830_643, 0, false, 2);
+
+/// Positive, with cents at most, and not beyond [`MOST_MONEY`]; a source's columns may hold anything.
 fn is_money(amount: Decimal) -> bool {
-    amount > Decimal::ZERO && (amount.scale() <= 2 || amount.normalize().scale() <= 2)
+    amount > Decimal::ZERO && amount <= MOST_MONEY && (amount.scale() <= 2 || amount.normalize().scale() <= 2)
 }
 
 #[cfg(test)]
@@ -121,7 +129,7 @@ mod tests {
 
     #[test]
     fn each_broken_promise_is_a_reason() {
-        let cases: [(&str, Transaction, Vec<Reason>); 14] = [
+        let cases: [(&str, Transaction, Vec<Reason>); 16] = [
             ("good", good(), vec![]),
             ("duplicate", Transaction { txn_id: TxnId(9), ..good() }, vec![Reason::DuplicateId]),
             ("null customer", Transaction { customer_id: None, ..good() }, vec![Reason::UnknownCustomer]),
@@ -152,6 +160,12 @@ mod tests {
             (
                 "parts of a cent",
                 Transaction { amount: Some(Decimal::new(12_345, 3)), ..good() },
+                vec![Reason::NonPositiveAmount],
+            ),
+            ("the most", Transaction { amount: Some(Decimal::new(10_i64.pow(16), 0)), ..good() }, vec![]),
+            (
+                "more than anything costs",
+                Transaction { amount: Some(Decimal::new(10_i64.pow(18) + 1, 2)), ..good() },
                 vec![Reason::NonPositiveAmount],
             ),
             ("no time", Transaction { at: None, ..good() }, vec![Reason::InvalidTimestamp]),

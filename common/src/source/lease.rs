@@ -9,13 +9,13 @@ use tokio_util::sync::CancellationToken;
 use super::decode::SourceRow;
 use super::dialect::Dialect;
 use super::{Job, Source, SourceError, on_pool};
-use crate::run::WriteFence;
+use crate::run::{Stopwatch, WriteFence};
 
 /// A run's right to write, renewed in the background until it is dropped or released.
 #[derive(Debug)]
 pub struct Lease {
     job: Job,
-    fence: i64,
+    fence: WriteFence,
     ttl: Duration,
     lost: CancellationToken,
     renewer: JoinHandle<()>,
@@ -35,8 +35,8 @@ impl LeaseLost {
 impl Lease {
     /// The run's fencing number: microseconds since 1970 at the start, and always larger than an earlier run's.
     #[must_use]
-    pub fn fence(&self) -> WriteFence {
-        WriteFence(self.fence)
+    pub fn fence(&self) -> &WriteFence {
+        &self.fence
     }
 
     /// Tells when another run has taken over.
@@ -45,9 +45,15 @@ impl Lease {
         LeaseLost(self.lost.clone())
     }
 
+    /// Fails once the lease was not renewed in time. To be asked before each write that the lease's number does not
+    /// protect; costs nothing.
+    pub fn check_term(&self) -> Result<(), SourceError> {
+        if self.fence.is_over() { Err(SourceError::TermOver) } else { Ok(()) }
+    }
+
     /// Renews the lease, and changes no row when it is no longer ours.
     pub(super) fn renewal(&self, dialect: &Dialect) -> String {
-        renewal(dialect, self.job, self.fence, self.ttl)
+        renewal(dialect, self.job, self.fence.number(), self.ttl)
     }
 }
 
@@ -74,6 +80,7 @@ impl Source {
         owner: &str,
         ttl: Duration,
     ) -> Result<Option<Lease>, SourceError> {
+        let watch = Stopwatch::start();
         let taken = on_pool!(self, |pool, dialect| {
             async {
                 // Fails where the row exists, and that is fine.
@@ -104,16 +111,17 @@ impl Source {
             .await
         });
         let fence = taken.map_err(|error| self.fault("take the lease", error))?;
-        Ok(fence.map(|fence| self.renewed(job, fence, ttl)))
+        let term = ttl.saturating_sub(watch.elapsed());
+        Ok(fence.map(|number| self.renewed(job, WriteFence::new(number, term), ttl)))
     }
 
-    fn renewed(&self, job: Job, fence: i64, ttl: Duration) -> Lease {
+    fn renewed(&self, job: Job, fence: WriteFence, ttl: Duration) -> Lease {
         let lost = CancellationToken::new();
-        let (source, cancel) = (self.clone(), lost.clone());
+        let (source, cancel, renewing) = (self.clone(), lost.clone(), fence.clone());
         let renewer = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(ttl / 3).await;
-                match source.renew(job, fence, ttl).await {
+                match source.renew(job, &renewing, ttl).await {
                     Ok(true) => {}
                     Ok(false) => return cancel.cancel(),
                     // The commit checks the lease once more, so a failed renewal needs no more than a note.
@@ -124,17 +132,23 @@ impl Source {
         Lease { job, fence, ttl, lost, renewer }
     }
 
-    async fn renew(&self, job: Job, fence: i64, ttl: Duration) -> Result<bool, SourceError> {
-        on_pool!(self, |pool, dialect| {
-            let renewed = sqlx::query(AssertSqlSafe(renewal(dialect, job, fence, ttl))).execute(pool).await;
+    async fn renew(&self, job: Job, fence: &WriteFence, ttl: Duration) -> Result<bool, SourceError> {
+        let began = fence.elapsed();
+        let renewed = on_pool!(self, |pool, dialect| {
+            let renewal = renewal(dialect, job, fence.number(), ttl);
+            let renewed = sqlx::query(AssertSqlSafe(renewal)).execute(pool).await;
             renewed.map(|done| done.rows_affected() == 1)
         })
-        .map_err(|error| self.fault("renew the lease", error))
+        .map_err(|error| self.fault("renew the lease", error))?;
+        if renewed {
+            fence.extend(began, ttl);
+        }
+        Ok(renewed)
     }
 
     /// Fails with [`SourceError::LeaseLost`] when another run has taken over.
     pub async fn check_lease(&self, lease: &Lease) -> Result<(), SourceError> {
-        if self.renew(lease.job, lease.fence, lease.ttl).await? {
+        if self.renew(lease.job, &lease.fence, lease.ttl).await? {
             Ok(())
         } else {
             Err(SourceError::LeaseLost)
@@ -146,7 +160,7 @@ impl Source {
         let sql = format!(
             "UPDATE etl_lease SET expires_at = 0 WHERE job = '{}' AND fence = {}",
             lease.job.name(),
-            lease.fence
+            lease.fence.number()
         );
         drop(lease);
         on_pool!(self, |pool, dialect| sqlx::query(AssertSqlSafe(sql)).execute(pool).await.map(drop))

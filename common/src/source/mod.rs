@@ -4,6 +4,7 @@
 //! run history and lease.
 
 mod bookkeeping;
+mod customer_range;
 mod dates;
 mod decode;
 mod dialect;
@@ -25,6 +26,7 @@ use sqlx::sqlite::{
 };
 
 pub use bookkeeping::{Commit, Job};
+pub use customer_range::CustomerRange;
 pub use error::SourceError;
 pub use lease::{Lease, LeaseLost};
 pub use part::Part;

@@ -2,6 +2,7 @@
 
 use chrono::{Datelike, Days, NaiveDate};
 
+use super::CustomerRange;
 use super::tables::{KEYS_PER_QUERY, list};
 use crate::partitioning::{IdRange, read_partitions, split_ids};
 use crate::schema::{CustomerId, TxnId};
@@ -12,9 +13,12 @@ const LAST_YEAR: i32 = 9999;
 /// Keys in a list that rows are compared with; from 1,000 on `MariaDB` makes a table of them and joins it.
 const KEYS_PER_FILTER: usize = 999;
 
-/// Lists that rows are compared with at most. Measured: eight double the server's work for a row; sending and decoding
-/// one that is not needed costs more than that.
+/// Lists that rows are compared with at most: eight double the server's work for a row, and sending and decoding one
+/// that is not needed costs more than that.
 const MOST_FILTERS: usize = 8;
+
+/// A scan's customer: an expression, so that the index on `customer_id` does not tempt the optimizer away from the ids.
+const SCANNED: &str = "customer_id + 0";
 
 /// Ranges in one query.
 const RANGES_PER_QUERY: usize = 100;
@@ -41,21 +45,31 @@ impl Part {
         ranges.into_iter().map(Self::ids).collect()
     }
 
-    /// All ids up to `last`, in as many parts as a read should have. If `customers` are few enough for the server to
-    /// look each row's up, only theirs.
+    /// All ids up to `last`, in as many parts as a read should have; of their rows those of `customers`, which are
+    /// ascending, and perhaps some more: the server looks each row's customer up only where that is cheap.
     #[must_use]
     pub fn scan(customers: &[CustomerId], last: TxnId, configured_partitions: u64) -> Vec<Self> {
-        let lists: Vec<String> = customers
-            .chunks(KEYS_PER_FILTER)
-            // An expression, so that the index on customer_id does not tempt the optimizer away from the range of ids.
-            .map(|customers| format!("customer_id + 0 IN ({})", list(customers)))
-            .collect();
-        let filter = match lists.len() {
-            1..=MOST_FILTERS => format!("({}) AND ", lists.join(" OR ")),
-            _ => String::new(),
+        let filter = match customers {
+            [first, .., until] if customers.len() > MOST_FILTERS * KEYS_PER_FILTER => {
+                format!("{SCANNED} BETWEEN {first} AND {until}")
+            }
+            _ => {
+                let lists = customers.chunks(KEYS_PER_FILTER);
+                lists.map(|ids| format!("{SCANNED} IN ({})", list(ids))).collect::<Vec<_>>().join(" OR ")
+            }
         };
+        Self::filtered_scan(&filter, last, configured_partitions)
+    }
+
+    /// The same of a range of customers.
+    #[must_use]
+    pub fn scan_range(range: CustomerRange, last: TxnId, configured_partitions: u64) -> Vec<Self> {
+        Self::filtered_scan(&range.condition(SCANNED), last, configured_partitions)
+    }
+
+    fn filtered_scan(filter: &str, last: TxnId, configured_partitions: u64) -> Vec<Self> {
         let parts = Self::ids_between(TxnId(0), last, configured_partitions);
-        parts.into_iter().map(|part| Self(filter.clone() + part.condition())).collect()
+        parts.into_iter().map(|part| Self(format!("({filter}) AND {}", part.condition()))).collect()
     }
 
     /// Several short ranges of ids, ascending; a part holds a hundred.
@@ -87,6 +101,12 @@ impl Part {
             .collect()
     }
 
+    /// All transactions of a range of customers up to `last`, by the index.
+    #[must_use]
+    pub fn customer_range(range: CustomerRange, last: TxnId) -> Self {
+        Self(format!("{} AND txn_id BETWEEN 1 AND {last}", range.condition("customer_id")))
+    }
+
     /// All transactions of the UTC days `first..=last_day` up to `last`.
     #[must_use]
     pub fn dates(first: NaiveDate, last_day: NaiveDate, last: TxnId) -> Self {
@@ -96,21 +116,12 @@ impl Part {
         Self(format!("txn_timestamp >= '{first}'{before_end} AND txn_id BETWEEN 1 AND {last}"))
     }
 
-    /// Those of a UTC date whose customer is above `after` and not above `until`. Without `after` it is the first
-    /// slice, to which rows without a customer belong; without `until` the last.
+    /// Those of a UTC date of a range of customers. Rows without a customer belong to the range without a beginning.
     #[must_use]
-    pub fn slice_of_date(
-        date: NaiveDate,
-        (after, until): (Option<CustomerId>, Option<CustomerId>),
-        last: TxnId,
-    ) -> Self {
-        let above = after.map(|after| format!(" AND customer_id > {after}")).unwrap_or_default();
-        let up_to = match (after, until) {
-            (_, None) => String::new(),
-            (None, Some(until)) => format!(" AND (customer_id IS NULL OR customer_id <= {until})"),
-            (Some(_), Some(until)) => format!(" AND customer_id <= {until}"),
-        };
-        Self(Self::dates(date, date, last).0 + &above + &up_to)
+    pub fn slice_of_date(date: NaiveDate, range: CustomerRange, last: TxnId) -> Self {
+        let nobody = if range.after.is_none() { "customer_id IS NULL OR " } else { "" };
+        let customers = range.condition("customer_id");
+        Self(format!("{} AND ({nobody}{customers})", Self::dates(date, date, last).0))
     }
 
     /// What stands behind `WHERE`.

@@ -20,6 +20,16 @@ const VIEW_LIVES: Duration = Duration::from_millis(120);
 const QUESTIONS: u32 = 3;
 
 impl Source {
+    /// The database's clock.
+    pub async fn now(&self) -> Result<DateTime<Utc>, SourceError> {
+        let row = on_pool!(self, |pool, dialect| {
+            let sql = format!("SELECT {}", dialect.now_micros);
+            sqlx::query(AssertSqlSafe(sql)).fetch_one(pool).await.map(|row| row.integer(0))
+        });
+        let micros = row.map_err(|error| self.fault("read the clock", error))?.unwrap_or_default();
+        Ok(DateTime::from_timestamp_micros(micros).unwrap_or_default())
+    }
+
     /// The transactions that have written and are still running, and the database's clock.
     ///
     /// The answer is as fresh as the question or [`Running::Unknown`]: it is asked from within a transaction that
@@ -27,12 +37,7 @@ impl Source {
     pub async fn running_transactions(&self, job: Job) -> Result<(Running, DateTime<Utc>), SourceError> {
         let Pool::MySql(pool) = &self.pool else {
             // SQLite has one writer at a time: what took an id earlier has ended.
-            let row = on_pool!(self, |pool, dialect| {
-                let sql = format!("SELECT {}", dialect.now_micros);
-                sqlx::query(AssertSqlSafe(sql)).fetch_one(pool).await.map(|row| row.integer(0))
-            });
-            let micros = row.map_err(|error| self.fault("read the clock", error))?.unwrap_or_default();
-            return Ok((Running::None, DateTime::from_timestamp_micros(micros).unwrap_or_default()));
+            return Ok((Running::None, self.now().await?));
         };
         for question in 1..=QUESTIONS {
             match ask(pool, job).await {
@@ -40,9 +45,7 @@ impl Source {
                 Ok((None, now)) if question == QUESTIONS => return Ok((Running::Unknown, now)),
                 Ok((None, _)) => tokio::time::sleep(VIEW_LIVES).await,
                 Err(sqlx::Error::Database(error)) if error.message().contains("PROCESS") => {
-                    let row = sqlx::query("SELECT UTC_TIMESTAMP(6)").fetch_one(pool).await;
-                    let row = row.map_err(|error| self.fault("read the clock", error))?;
-                    return Ok((Running::Unknown, row.timestamp(0).unwrap_or_default()));
+                    return Ok((Running::Unknown, self.now().await?));
                 }
                 Err(error) => {
                     return Err(

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use sqlx::Row;
+use sqlx::{AssertSqlSafe, Row};
 
 use super::decode::SourceRow;
-use super::{Pool, Source, SourceError};
+use super::{Pool, Source, SourceError, on_pool};
 
 const INTEGERS: &[&str] = &["tinyint", "smallint", "mediumint", "int", "bigint"];
 const TEXTS: &[&str] = &["char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum"];
@@ -52,7 +52,7 @@ impl Source {
         let found = match &self.pool {
             Pool::MySql(pool) => {
                 sqlx::query(
-                    "SELECT table_name, column_name, data_type, column_key, numeric_scale FROM information_schema.columns \
+                    "SELECT table_name, column_name, data_type, column_key, numeric_scale, column_type FROM information_schema.columns \
                      WHERE table_schema = DATABASE() AND table_name IN ('customers', 'products', 'transactions')",
                 )
                 .fetch_all(pool)
@@ -61,7 +61,7 @@ impl Source {
             }
             Pool::Sqlite(pool) => {
                 sqlx::query(
-                    "SELECT m.name, c.name, LOWER(c.type), CASE WHEN c.pk = 1 AND LOWER(c.type) = 'integer' THEN 'PRI' ELSE '' END, NULL \
+                    "SELECT m.name, c.name, LOWER(c.type), CASE WHEN c.pk = 1 AND LOWER(c.type) = 'integer' THEN 'PRI' ELSE '' END, NULL, NULL \
                      FROM sqlite_master m JOIN pragma_table_info(m.name) c \
                      WHERE m.name IN ('customers', 'products', 'transactions')",
                 )
@@ -81,6 +81,7 @@ impl Source {
         if !problems.is_empty() {
             return Err(SourceError::Schema(problems.join("; ")));
         }
+        self.check_ids(&columns).await?;
         let is_key = |table, name| columns.get(&(table, name)).is_some_and(|column| column.key == "PRI");
         let indexed =
             |column| any_type || columns.get(&("transactions", column)).is_some_and(|c| !c.key.is_empty());
@@ -99,12 +100,48 @@ impl Source {
     }
 }
 
+/// Keys that go into 32 bits, whatever the source's type.
+const KEYS: &[(&str, &str)] = &[("customers", "customer_id"), ("products", "product_id")];
+
+impl Source {
+    /// Looks whether keys of a wider type hold more than an `INT`: their rows would all be unknown.
+    async fn check_ids(&self, columns: &HashMap<(&str, &str), &Column>) -> Result<(), SourceError> {
+        for (table, name) in KEYS {
+            let Some(column) = columns.get(&(table, name)).filter(|column| column.is_wide()) else {
+                continue;
+            };
+            let sql = format!("SELECT MIN({name}), MAX({name}) FROM {table}");
+            let found = on_pool!(self, |pool, dialect| {
+                let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(pool).await;
+                row.map(|row| [row.integer(0), row.integer(1)])
+            });
+            let ids = found.map_err(|error| self.fault("look for the largest ids", error))?;
+            if let Some(id) = ids.into_iter().flatten().find(|id| i32::try_from(*id).is_err()) {
+                return Err(SourceError::Schema(format!(
+                    "column {table}.{name} is {} and holds {id}, wanted int with {} at most: profiles and summaries \
+                     have 32 bits for it",
+                    column.kind,
+                    i32::MAX
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
 struct Column {
     table: String,
     name: String,
     kind: String,
     key: String,
     decimals: i64,
+    unsigned: bool,
+}
+
+impl Column {
+    fn is_wide(&self) -> bool {
+        self.unsigned || self.kind == "bigint"
+    }
 }
 
 fn column<R: Row + SourceRow>(row: &R) -> Column {
@@ -115,6 +152,7 @@ fn column<R: Row + SourceRow>(row: &R) -> Column {
         kind: text(2).to_lowercase(),
         key: text(3),
         decimals: row.integer(4).unwrap_or_default(),
+        unsigned: text(5).to_lowercase().contains("unsigned"),
     }
 }
 

@@ -7,7 +7,7 @@ use futures::TryStreamExt;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::decode::SourceRow;
-use super::{Source, SourceError, on_pool};
+use super::{CustomerRange, Source, SourceError, on_pool};
 use crate::schema::{Customer, CustomerId, Product, TxnId};
 
 /// Keys in one `IN (…)` list.
@@ -25,7 +25,12 @@ impl Source {
 
     /// Every row of `customers` that has a key.
     pub async fn all_customers(&self) -> Result<Vec<Customer>, SourceError> {
-        self.customers("").await
+        self.customers_between(CustomerRange::default()).await
+    }
+
+    /// Every row of these customers; several rows of one id all come.
+    pub async fn customers_between(&self, range: CustomerRange) -> Result<Vec<Customer>, SourceError> {
+        self.customers(&format!("WHERE {}", range.condition("customer_id"))).await
     }
 
     async fn customers(&self, condition: &str) -> Result<Vec<Customer>, SourceError> {

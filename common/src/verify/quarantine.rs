@@ -68,8 +68,8 @@ impl Books {
         findings: &mut Findings<D>,
     ) {
         let mut expected: HashMap<QuarantinedKey, Reasons> = HashMap::new();
-        for entry in rejected.into_iter().filter(|entry| !self.is_later((entry.entity, entry.id))) {
-            expected.insert((entry.entity, entry.id), entry.reasons);
+        for entry in rejected.into_iter().filter(|entry| !self.is_later(entry.key())) {
+            expected.insert(entry.key(), entry.reasons);
         }
         let mut keys: Vec<QuarantinedKey> = expected.keys().copied().collect();
         let standing = &self.increment.quarantined;

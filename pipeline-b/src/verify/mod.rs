@@ -4,6 +4,7 @@ mod difference;
 mod file;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use chrono::NaiveDate;
@@ -11,7 +12,7 @@ use clap::Args;
 use common::examine::read_catalog;
 use common::lake::{Lake, LakeError, ObjectMeta, TXN_SUMMARY, date_of};
 use common::run::{Exit, Shutdown};
-use common::settings::{LakeArgs, OutputFormat, RecomputeArgs, RunArgs, SourceArgs};
+use common::settings::{LakeArgs, MemoryArgs, OutputFormat, RecomputeArgs, RunArgs, SourceArgs};
 use common::source::Job;
 use common::telemetry::TelemetryArgs;
 use common::verify::{Books, Compared, Findings, sample};
@@ -45,7 +46,10 @@ pub struct VerifyArgs {
     pub to: Option<NaiveDate>,
     /// Compare this many dates, chosen at random, and read only their rows [default: all]
     #[arg(long, value_name = "N")]
-    pub sample: Option<usize>,
+    pub sample: Option<NonZeroUsize>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub memory: MemoryArgs,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub summary: SummaryArgs,
@@ -81,6 +85,7 @@ async fn compare(args: &VerifyArgs, books: &mut Books) -> Result<Compared<Differ
         increment: books.settings.clone(),
         recompute: RecomputeArgs::default(),
         dates: None,
+        memory: args.memory.clone(),
         summary: args.summary.clone(),
         run: RunArgs::default(),
         telemetry: TelemetryArgs::default(),
@@ -130,7 +135,7 @@ async fn dates(args: &VerifyArgs, books: &Books, files: &Files) -> Result<BTreeS
         dates.extend(books.source.dates(args.from, args.to).await?);
     }
     match args.sample {
-        Some(count) => Ok(sample(dates, count).into_iter().collect()),
+        Some(count) => Ok(sample(dates, count.get()).into_iter().collect()),
         None => Ok(dates),
     }
 }
@@ -142,8 +147,15 @@ async fn compare_date(
     file: Option<ObjectMeta>,
     extracted: &Extracted,
 ) -> Result<(NaiveDate, Findings<Difference>), Error> {
-    let expected = day.summaries().map_err(|reason| Error::Summary { date, reason })?;
-    Ok((date, file::compare(lake, date, file, &expected, &extracted.catalog).await?))
+    match day.summaries() {
+        Ok(expected) => Ok((date, file::compare(lake, date, file, &expected, &extracted.catalog).await?)),
+        Err(reason) => {
+            let mut findings = Findings::brief();
+            let reason = format!("cannot be what it should: {reason}");
+            findings.add(Difference::file("no_summary", &path_of(date), reason));
+            Ok((date, findings))
+        }
+    }
 }
 
 /// What stands in the folder.

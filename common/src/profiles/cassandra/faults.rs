@@ -2,6 +2,21 @@
 
 use scylla::errors::{DbError, ExecutionError, PrepareError, RequestAttemptError};
 
+/// Why an attempt failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// It was not made: the run's term is over.
+    TermOver,
+    /// The cluster or the driver says so.
+    Execution(Box<ExecutionError>),
+}
+
+impl From<ExecutionError> for Failure {
+    fn from(error: ExecutionError) -> Self {
+        Self::Execution(Box::new(error))
+    }
+}
+
 /// Everything but a statement that can never work: timeouts, unavailable replicas, overload, lost connections.
 pub(super) fn retryable(error: &ExecutionError) -> bool {
     match error {
@@ -26,7 +41,11 @@ fn may_pass(error: &RequestAttemptError) -> bool {
 }
 
 /// The cluster has more to do than it can.
-pub(super) fn overload(error: &ExecutionError) -> bool {
+pub(super) fn overloaded(failure: &Failure) -> bool {
+    matches!(failure, Failure::Execution(error) if overload(error))
+}
+
+fn overload(error: &ExecutionError) -> bool {
     match error {
         ExecutionError::RequestTimeout(_) => true,
         ExecutionError::LastAttemptError(error) => matches!(

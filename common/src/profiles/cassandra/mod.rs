@@ -22,7 +22,7 @@ use scylla::policies::retry::FallthroughRetryPolicy;
 use scylla::statement::prepared::PreparedStatement;
 use tokio::sync::OnceCell;
 
-use self::faults::retryable;
+use self::faults::{Failure, retryable};
 use super::ProfilesError;
 use crate::retry::Backoff;
 use crate::run::Stopwatch;
@@ -115,10 +115,7 @@ impl Cassandra {
 
     pub(super) async fn create_table(&self) -> Result<(), ProfilesError> {
         // Asked first: even a CREATE TABLE IF NOT EXISTS that changes nothing costs a schema agreement.
-        let query = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ? AND table_name = 'customer_profile'";
-        let found = self.session.query_unpaged(query, (&self.keyspace,)).await;
-        let found = found.map_err(|e| self.fault("look for customer_profile", &e))?;
-        if found.into_rows_result().is_ok_and(|rows| rows.rows_num() > 0) {
+        if self.has_table().await? {
             return Ok(());
         }
         let create = format!(
@@ -134,6 +131,13 @@ impl Cassandra {
             .map_err(|e| self.fault("make customer_profile", &e))
     }
 
+    async fn has_table(&self) -> Result<bool, ProfilesError> {
+        let query = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ? AND table_name = 'customer_profile'";
+        let found = self.session.query_unpaged(query, (&self.keyspace,)).await;
+        let found = found.map_err(|e| self.fault("look for customer_profile", &e))?;
+        Ok(found.into_rows_result().is_ok_and(|rows| rows.rows_num() > 0))
+    }
+
     pub(super) async fn ping(&self) -> Result<(), ProfilesError> {
         let query = "SELECT key FROM system.local";
         self.session.query_unpaged(query, ()).await.map(drop).map_err(|e| self.fault("reach the cluster", &e))
@@ -144,7 +148,8 @@ impl Cassandra {
         let prepared = match retries {
             Retries::Driver => self.session.prepare(cql).await.map_err(|error| self.fault(action, &error)),
             Retries::Ours => {
-                let prepare = || async { Ok(self.session.prepare(cql.as_str()).await?) };
+                let prepare =
+                    || async { self.session.prepare(cql.as_str()).await.map_err(ExecutionError::from) };
                 self.retried(action, prepare).await
             }
         };
@@ -158,15 +163,21 @@ impl Cassandra {
     }
 
     /// Repeats `attempt` with backoff and jitter until it succeeds, cannot succeed, or the deadline is over.
-    async fn retried<T, F>(&self, action: &'static str, attempt: impl Fn() -> F) -> Result<T, ProfilesError>
+    async fn retried<T, F, E>(
+        &self,
+        action: &'static str,
+        attempt: impl Fn() -> F,
+    ) -> Result<T, ProfilesError>
     where
-        F: Future<Output = Result<T, ExecutionError>>,
+        F: Future<Output = Result<T, E>>,
+        E: Into<Failure>,
     {
         let (mut backoff, watch) = (Backoff::default(), Stopwatch::start());
         loop {
-            let error = match attempt().await {
+            let error = match attempt().await.map_err(Into::into) {
                 Ok(done) => return Ok(done),
-                Err(error) => error,
+                Err(Failure::TermOver) => return Err(ProfilesError::TermOver),
+                Err(Failure::Execution(error)) => error,
             };
             match backoff.next_wait() {
                 Some(wait) if retryable(&error) && watch.elapsed() + wait < DEADLINE => {

@@ -3,7 +3,8 @@
 use std::ops::ControlFlow;
 
 use chrono::{DateTime, Utc};
-use futures::{Stream, StreamExt, TryStreamExt};
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use scylla::response::PagingState;
 use scylla::response::query_result::QueryResult;
 use scylla::value::{CqlDecimal, CqlTimestamp};
@@ -63,6 +64,9 @@ impl Cassandra {
     /// The key of every profile, page by page.
     pub(in crate::profiles) async fn ids(&self) -> Result<Vec<CustomerId>, ProfilesError> {
         let action = "list the profiles";
+        if !self.has_table().await? {
+            return Ok(Vec::new());
+        }
         let query = format!("SELECT customer_id FROM {}.customer_profile", self.keyspace);
         let select = self.prepare(query, Retries::Ours).await?;
         let (mut ids, mut page) = (Vec::new(), PagingState::start());
@@ -82,11 +86,14 @@ impl Cassandra {
 
     pub(in crate::profiles) async fn all(
         &self,
-    ) -> Result<impl Stream<Item = Result<CustomerProfile, ProfilesError>>, ProfilesError> {
+    ) -> Result<BoxStream<'_, Result<CustomerProfile, ProfilesError>>, ProfilesError> {
         let fault = |error: &dyn std::error::Error| self.fault("read the profiles", error);
+        if !self.has_table().await? {
+            return Ok(futures::stream::empty().boxed());
+        }
         let pages = self.session.query_iter(self.select_all(), ()).await.map_err(|e| fault(&e))?;
         let rows = pages.rows_stream::<ProfileRow>().map_err(|e| fault(&e))?;
-        Ok(rows.map_ok(profile).map_err(move |e| fault(&e)))
+        Ok(rows.map_ok(profile).map_err(move |e| fault(&e)).boxed())
     }
 
     fn select(&self) -> String {

@@ -1,10 +1,11 @@
 //! Writing profiles: prepared, routed to a replica, as many at a time as the cluster bears, repeated until they stand.
 
 use futures::{StreamExt, TryStreamExt};
+use scylla::errors::ExecutionError;
 use scylla::value::CqlTimestamp;
 
 use super::decimal::cql_decimal;
-use super::faults::overload;
+use super::faults::{Failure, overloaded};
 use super::pace::Gate;
 use super::{Cassandra, Retries};
 use crate::profiles::ProfilesError;
@@ -18,7 +19,7 @@ impl Cassandra {
     pub(in crate::profiles) async fn put(
         &self,
         profiles: &[CustomerProfile],
-        fence: WriteFence,
+        fence: &WriteFence,
         in_flight: usize,
     ) -> Result<(), ProfilesError> {
         let insert = format!(
@@ -43,9 +44,10 @@ impl Cassandra {
                     CqlTimestamp(p.first_purchase.timestamp_millis()),
                     CqlTimestamp(p.last_purchase.timestamp_millis()),
                     p.favorite_category.as_str(),
-                    fence.0,
+                    fence.number(),
                 );
-                let write = || gate.through(self.session.execute_unpaged(insert, &values), overload);
+                let write =
+                    || gate.through(within(fence, self.session.execute_unpaged(insert, &values)), overloaded);
                 self.retried("write a profile", write).await?;
                 failpoint("profile_written");
                 Ok(())
@@ -56,7 +58,7 @@ impl Cassandra {
     pub(in crate::profiles) async fn delete(
         &self,
         ids: &[CustomerId],
-        fence: WriteFence,
+        fence: &WriteFence,
     ) -> Result<(), ProfilesError> {
         if ids.is_empty() {
             return Ok(());
@@ -68,9 +70,19 @@ impl Cassandra {
         futures::stream::iter(ids)
             .map(Ok)
             .try_for_each_concurrent(DELETES_IN_FLIGHT, |id| async move {
-                let remove = || gate.through(self.session.execute_unpaged(delete, (fence.0, id.0)), overload);
+                let values = (fence.number(), id.0);
+                let remove =
+                    || gate.through(within(fence, self.session.execute_unpaged(delete, values)), overloaded);
                 self.retried("remove a profile", remove).await.map(drop)
             })
             .await
     }
+}
+
+/// Sends a write, unless another run may have begun while this one waited for its place.
+async fn within<T>(
+    fence: &WriteFence,
+    write: impl Future<Output = Result<T, ExecutionError>>,
+) -> Result<T, Failure> {
+    if fence.is_over() { Err(Failure::TermOver) } else { Ok(write.await?) }
 }
