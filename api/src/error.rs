@@ -1,6 +1,7 @@
 //! What goes wrong, for clients and for the operator.
 
 use std::io;
+use std::net::SocketAddr;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -9,6 +10,7 @@ use common::profiles::ProfilesError;
 use common::run::{Exit, JobError};
 use common::telemetry::TelemetryError;
 
+use crate::api_keys::KeysError;
 use crate::envelope::{self, NoData};
 
 /// Seconds after which a client may try again.
@@ -31,6 +33,12 @@ pub enum ApiError {
     InvalidLimit,
     #[error("the customer id is not a 32-bit integer")]
     InvalidCustomerId,
+    #[error("the request has no key")]
+    NoKey,
+    #[error("the request's key is not known")]
+    UnknownKey,
+    #[error("the path is too long")]
+    PathTooLong,
     #[error("{0}")]
     Internal(String),
     #[error("{0}")]
@@ -48,6 +56,8 @@ impl ApiError {
             Self::InvalidToDate => (StatusCode::BAD_REQUEST, "invalid_toDate_format"),
             Self::InvalidLimit => (StatusCode::BAD_REQUEST, "invalid_limit"),
             Self::InvalidCustomerId => (StatusCode::BAD_REQUEST, "invalid_customer_id"),
+            Self::NoKey | Self::UnknownKey => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Self::PathTooLong => (StatusCode::URI_TOO_LONG, "path-too-long"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal-error"),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         }
@@ -63,8 +73,14 @@ impl IntoResponse for ApiError {
         }
         let (status, message) = self.answer();
         let mut response = envelope::error(status, message, &NoData {});
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+        let more = match self {
+            Self::Unavailable(_) => Some((header::RETRY_AFTER, RETRY_AFTER)),
+            Self::NoKey => Some((header::WWW_AUTHENTICATE, "Bearer")),
+            Self::UnknownKey => Some((header::WWW_AUTHENTICATE, r#"Bearer error="invalid_token""#)),
+            _ => None,
+        };
+        if let Some((name, value)) = more {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
         response
     }
@@ -106,15 +122,27 @@ pub enum ServeError {
         /// What the system said.
         source: io::Error,
     },
+    /// Other machines could read profiles without a key.
+    #[error(
+        "{address} can be reached from other machines, and profiles hold names and e-mails: give --api-keys-file, \
+         or --insecure where something else protects it, or listen on 127.0.0.1"
+    )]
+    Exposed {
+        /// As it was taken.
+        address: SocketAddr,
+    },
+    /// Nobody could be let in.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// SIGHUP cannot be listened for.
+    #[error("cannot listen for SIGHUP: {0}")]
+    Signal(io::Error),
     /// The lake's address is wrong.
     #[error(transparent)]
     Lake(#[from] LakeError),
     /// Metrics cannot be collected.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
-    /// Accepting connections failed for good.
-    #[error("cannot serve: {0}")]
-    Serve(io::Error),
 }
 
 impl JobError for ServeError {
@@ -122,8 +150,8 @@ impl JobError for ServeError {
         match self {
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => Exit::Failed,
             Self::Lake(error) if error.retryable() => Exit::Failed,
-            Self::Listen { .. } | Self::Lake(_) => Exit::Usage,
-            Self::Telemetry(_) | Self::Serve(_) => Exit::Failed,
+            Self::Listen { .. } | Self::Exposed { .. } | Self::Keys(_) | Self::Lake(_) => Exit::Usage,
+            Self::Telemetry(_) | Self::Signal(_) => Exit::Failed,
         }
     }
 }

@@ -4,8 +4,11 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use rust_decimal::Decimal;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 /// An exact amount as a JSON number: the digits of the decimal, never those of a float near it.
+#[derive(ToSchema)]
+#[schema(value_type = f64)]
 pub struct Money(pub Decimal);
 
 impl Serialize for Money {
@@ -17,6 +20,8 @@ impl Serialize for Money {
 }
 
 /// RFC 3339 in UTC with `Z`; no fraction for whole seconds, else milli- or microseconds as needed.
+#[derive(ToSchema)]
+#[schema(value_type = DateTime<Utc>)]
 pub struct Timestamp(pub DateTime<Utc>);
 
 impl Serialize for Timestamp {

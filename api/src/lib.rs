@@ -1,17 +1,22 @@
 #![doc = include_str!("../README.md")]
 
+mod api_keys;
 mod app;
 mod config;
+mod connections;
 mod envelope;
 mod error;
 mod json;
 mod lake_reader;
+mod limits;
 mod observe;
+mod openapi;
 mod params;
 mod profile_store;
 mod routes;
 mod server;
 
+pub use api_keys::KeysError;
 pub use config::ApiArgs;
 pub use error::ServeError;
 pub use server::Server;
@@ -24,5 +29,6 @@ use common::run::Shutdown;
 pub async fn serve(args: &ApiArgs, shutdown: &Shutdown) -> Result<(), ServeError> {
     let server = Server::bind(args).await?;
     server.announce();
-    server.run(shutdown).await
+    server.run(shutdown).await;
+    Ok(())
 }

@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::io::Read;
 use std::time::Duration;
 
 use common::run::Stopwatch;
@@ -126,6 +127,49 @@ async fn a_large_day_is_read_in_parts() {
     let one = api.get("/summary/2025-01-01/100000").await.json();
     assert_eq!(one["data"]["summary"], all[50_000]);
     assert_eq!(api.get("/summary/2025-01-01/100001").await.status, 404);
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn a_large_day_replaced_while_it_is_sent_goes_on_behind_the_last_customer_sent() {
+    const CUSTOMERS: i32 = 200_000;
+    let api = TestApi::start().await;
+    let path = "txn_summary/date=2025-01-01/part-00000.parquet";
+    let file = |version: f64| {
+        let rows = (0..CUSTOMERS).map(|id| SummaryRow(id, f64::from(id) + version, 1, 1, "Sports"));
+        summary_file(&rows.collect::<Vec<_>>(), 10_000)
+    };
+    api.write(path, file(0.25)).await;
+    let after = file(0.75);
+
+    // More than the sockets hold, so the rest waits to be read from the file until the client reads on.
+    let mut connection = api.begin("/summary/2025-01-01?limit=199999");
+    let begun = tokio::task::spawn_blocking(move || {
+        let mut answer = vec![0; 65_536];
+        connection.read_exact(&mut answer).unwrap();
+        (connection, answer)
+    });
+    let (mut connection, mut answer) = begun.await.unwrap();
+    api.write(path, after).await;
+    let ended = tokio::task::spawn_blocking(move || {
+        connection.read_to_end(&mut answer).unwrap();
+        String::from_utf8(answer).unwrap()
+    });
+    let answer = ended.await.unwrap();
+    let body = answer.split_once("\r\n\r\n").unwrap().1;
+    let json: serde_json::Value = serde_json::from_str(body).unwrap();
+    let rows = json["data"]["summaries"].as_array().unwrap();
+    assert_eq!(rows.len(), 199_999);
+    let mut switched = 0;
+    for (id, row) in (0..CUSTOMERS).zip(rows) {
+        assert_eq!(row["customer_id"], id);
+        if row["total_amount"] == f64::from(id) + 0.75 {
+            switched += 1;
+        } else {
+            assert_eq!((switched, row["total_amount"].as_f64()), (0, Some(f64::from(id) + 0.25)));
+        }
+    }
+    assert!(switched > 0 && switched < CUSTOMERS, "{switched} rows of the new version");
     api.stop().await;
 }
 

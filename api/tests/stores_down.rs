@@ -90,9 +90,3 @@ fn an_address_that_is_taken_ends_with_1_and_one_that_is_none_with_2() {
         assert_eq!(ended.status.code(), Some(code), "{}", String::from_utf8_lossy(&ended.stderr));
     }
 }
-
-#[test]
-fn help_says_units_and_defaults() {
-    let help = Command::new(env!("CARGO_BIN_EXE_api")).arg("--help").env_clear().output().unwrap();
-    insta::assert_snapshot!(String::from_utf8(help.stdout).unwrap());
-}

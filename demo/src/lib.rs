@@ -61,7 +61,7 @@ pub async fn run(args: &DemoArgs, shutdown: &Shutdown) -> anyhow::Result<()> {
         keep_going(&parts, args, &pipelines, &clock, shutdown).await?;
     }
     shutdown.request();
-    serving.await.context("the API ended unexpectedly")??;
+    serving.await.context("the API ended unexpectedly")?;
     Ok(())
 }
 

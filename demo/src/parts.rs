@@ -1,6 +1,7 @@
 //! The embedded parts, and the settings with which each program finds them.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context;
 use api::ApiArgs;
@@ -52,7 +53,15 @@ impl Parts {
                 config: Vec::new(),
             },
             registry: RegistryArgs { registry: file_url("dir", folder.path(), "schemas")? },
-            api: ApiArgs { listen, profiles: profiles.clone(), lake: lake.clone() },
+            api: ApiArgs {
+                listen,
+                api_keys_file: None,
+                insecure: true, // the customers are made up
+                request_timeout: Duration::from_secs(10),
+                max_in_flight: 64,
+                profiles: profiles.clone(),
+                lake: lake.clone(),
+            },
             profiles,
             lake,
             _broker: broker,

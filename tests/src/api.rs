@@ -23,8 +23,20 @@ impl Api {
 
     /// Starts it and waits until it listens.
     pub async fn start_unready(profiles: &str, lake: &str) -> Self {
-        let arguments = ["--listen", "127.0.0.1:0", "--profiles", profiles, "--lake", lake];
-        let mut running = Program::new("api").args(arguments).start();
+        // Nobody reads its log, which would fill the pipe.
+        Self::start_as(Self::program(profiles, lake).env("RUST_LOG", "info,access=off")).await
+    }
+
+    /// The program on a free port, to be given more arguments.
+    #[must_use]
+    pub fn program(profiles: &str, lake: &str) -> Program {
+        let program = Program::new("api").env("API_LISTEN", "127.0.0.1:0");
+        program.args(["--profiles", profiles, "--lake", lake])
+    }
+
+    /// Starts `program` and waits until it listens.
+    pub async fn start_as(program: Program) -> Self {
+        let mut running = program.start();
         let line = running.next_line().await;
         let address = line.strip_prefix("listening on http://").expect("it tells its address").to_owned();
         Self { running, address }
@@ -33,6 +45,23 @@ impl Api {
     /// Its answer.
     pub async fn get(&self, path: &str) -> Answer {
         http::get(&self.address, path).await
+    }
+
+    /// Its answer to a request with these headers, each with its end of line.
+    pub async fn get_with(&self, path: &str, headers: &str) -> Answer {
+        let request = format!("GET {path} HTTP/1.0\r\nHost: {}\r\n{headers}\r\n", self.address);
+        http::request(&self.address, &request).await
+    }
+
+    /// Where it is, for other programs.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The program itself.
+    pub fn running(&mut self) -> &mut Running {
+        &mut self.running
     }
 
     /// The data of its answer, which has to be a success with this message.

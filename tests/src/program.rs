@@ -220,6 +220,11 @@ impl Running {
         until(stopped, "it never came to its failpoint").await;
     }
 
+    /// Sends SIGHUP, which programs take as a request to read their files again.
+    pub async fn hang_up(&self) {
+        self.send("HUP").await;
+    }
+
     /// Lets it go on and returns at once.
     pub async fn wake(&self) {
         self.send("CONT").await;

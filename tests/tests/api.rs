@@ -18,15 +18,15 @@ use tests::topic::Topic;
 const FRESH_WITHIN: Duration = Duration::from_secs(5);
 
 /// Everything that the API reads, and what the pipelines make it from.
-struct World {
-    shop: Shop,
+pub struct World {
+    pub shop: Shop,
     topic: Topic,
-    keyspace: Keyspace,
-    lake: Lake,
+    pub keyspace: Keyspace,
+    pub lake: Lake,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let (shop, keyspace, lake) =
             (Shop::seeded(&Sizes::SMALL).await, Keyspace::empty().await, Lake::empty().await);
         let days = "--count 3000 --customers 40 --invalid-ratio 0.02 --odd-ratio 0.02 --from 2025-03-01 --to 2025-03-06";

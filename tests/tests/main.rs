@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used)] // helpers of tests are tests, too
 
 mod api;
+mod api_access;
 mod api_errors;
+mod api_limits;
+mod api_openapi;
 mod big_ids;
 mod cassandra_faults;
 mod compact;

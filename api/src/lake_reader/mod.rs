@@ -7,6 +7,7 @@
 mod blocks;
 mod cache;
 mod events;
+mod large_day;
 mod listing;
 mod open_files;
 mod rows;

@@ -13,6 +13,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::LakeReader;
 use super::cache::Weigh;
+use super::large_day;
 use super::listing::{FileRef, Freshness};
 use super::open_files::{Kind, OpenFile};
 use super::rows::{self, CUSTOMER_ID};
@@ -50,8 +51,8 @@ pub struct Page {
 
 /// Rows that follow each other.
 pub struct SummaryPage {
-    rows: Arc<[Summary]>,
-    range: Range<usize>,
+    pub(super) rows: Arc<[Summary]>,
+    pub(super) range: Range<usize>,
 }
 
 impl SummaryPage {
@@ -86,7 +87,11 @@ impl LakeReader {
     }
 
     /// The summaries of `date`; `None` when the date has no file.
-    pub async fn summaries(&self, date: NaiveDate, page: Page) -> Result<Option<SummaryPages>, LakeError> {
+    pub async fn summaries(
+        self: &Arc<Self>,
+        date: NaiveDate,
+        page: Page,
+    ) -> Result<Option<SummaryPages>, LakeError> {
         self.settled(|freshness| async move {
             let Some(file) = self.summary_file(date, freshness).await? else { return Ok(None) };
             if let Some(rows) = self.small(&file).await? {
@@ -96,12 +101,12 @@ impl LakeReader {
                 return Ok(Some(stream::once(async { Ok(SummaryPage { rows, range }) }).boxed()));
             }
             let open = self.files.open(&file, &COLUMNS).await?;
-            Ok(Some(pages(open, page)?))
+            Ok(Some(large_day::pages(Arc::clone(self), date, open, page)?))
         })
         .await
     }
 
-    async fn summary_file(
+    pub(super) async fn summary_file(
         &self,
         date: NaiveDate,
         freshness: Freshness,
@@ -140,7 +145,7 @@ impl LakeReader {
     }
 }
 
-const COLUMNS: [(&str, Kind); 5] = [
+pub(super) const COLUMNS: [(&str, Kind); 5] = [
     (CUSTOMER_ID, Kind::Int32),
     ("total_amount", Kind::Double),
     ("total_items", Kind::Int32),
@@ -149,7 +154,7 @@ const COLUMNS: [(&str, Kind); 5] = [
 ];
 
 /// Rows in the order of the file, a batch a page.
-fn pages(file: OpenFile, page: Page) -> Result<SummaryPages, LakeError> {
+pub(super) fn pages(file: OpenFile, page: Page) -> Result<SummaryPages, LakeError> {
     let mut reader = file.reader(&COLUMNS).with_batch_size(PAGE_ROWS).with_offset(page.offset);
     if let Some(limit) = page.limit {
         reader = reader.with_limit(limit);

@@ -4,14 +4,17 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use common::schema::CustomerProfile;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::envelope;
+use crate::envelope::{self, Failure, NoData, Success};
 use crate::error::ApiError;
 use crate::json::{Money, Timestamp};
+use crate::openapi::StoreFailures;
 use crate::params::{self, PathOf};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)] // for its schema
 struct ProfileData {
     customer_id: i32,
     name: String,
@@ -26,6 +29,17 @@ struct ProfileData {
 }
 
 /// One customer's profile.
+#[utoipa::path(
+    get,
+    path = "/customer/{id}",
+    params(("id" = i32, Path, description = "Customer id")),
+    responses(
+        (status = 200, description = "The profile", body = Success<ProfileData>),
+        (status = 400, description = "`invalid_customer_id`", body = Failure<NoData>),
+        (status = 404, description = "`not-found`: no such customer, or nothing accepted from them yet", body = Failure<NoData>),
+        StoreFailures,
+    ),
+)]
 pub async fn profile(State(app): State<App>, path: PathOf<String>) -> Result<Response, ApiError> {
     let Path(id) = path.map_err(|_| ApiError::InvalidCustomerId)?;
     let profile = app.profiles.get(params::customer_id(&id)?).await?.ok_or(ApiError::NotFound)?;

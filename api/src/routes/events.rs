@@ -4,34 +4,56 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use chrono::NaiveDate;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::envelope;
+use crate::envelope::{self, Failure, NoData, Success};
 use crate::error::ApiError;
 use crate::json::Timestamp;
 use crate::lake_reader::{Event, EventQuery, MAX_EVENTS, Order};
+use crate::openapi::StoreFailures;
 use crate::params::{self, PathOf, Query};
 
 /// Events in an answer unless `limit` says otherwise.
 const DEFAULT_EVENTS: usize = 100;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)] // for its schema
 struct EventsData<'a> {
     events: Vec<EventData<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)] // for its schema
 struct EventData<'a> {
     date: NaiveDate,
     event_id: &'a str,
     customer_id: i32,
     event_type: &'a str,
+    #[schema(required)]
     product_id: Option<i32>,
     event_timestamp: Timestamp,
     ingestion_timestamp: Timestamp,
 }
 
 /// A customer's events in the order of their time; 404 when there are none in these dates.
+#[utoipa::path(
+    get,
+    path = "/events/{customer_id}",
+    params(
+        ("customer_id" = i32, Path, description = "Customer id"),
+        ("fromDate" = Option<NaiveDate>, Query, description = "First date, inclusive"),
+        ("toDate" = Option<NaiveDate>, Query, description = "Last date, inclusive"),
+        ("limit" = Option<u16>, Query, description = "Most events in the answer; 100 if absent", minimum = 1, maximum = 1000),
+        ("order" = Option<String>, Query, description = "`desc` for the newest first"),
+    ),
+    responses(
+        (status = 200, description = "By time, then id", body = Success<EventsData>),
+        (status = 400, description = "`invalid_customer_id`, `invalid_fromDate_format`, `invalid_toDate_format` or `invalid_limit`", body = Failure<NoData>),
+        (status = 404, description = "`not-found`: no events in these dates", body = Failure<NoData>),
+        StoreFailures,
+    ),
+)]
 pub async fn of_customer(
     State(app): State<App>,
     path: PathOf<String>,

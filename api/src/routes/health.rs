@@ -6,26 +6,39 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::envelope::{self, NoData};
+use crate::envelope::{self, Failure, NoData, Success};
 use crate::error::ApiError;
 
 /// Load balancers ask often and wait little.
 const DEADLINE: Duration = Duration::from_secs(2);
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)] // for its schema
 struct Stores {
+    /// `ok` or `unreachable`
     profiles: &'static str,
+    /// `ok` or `unreachable`
     lake: &'static str,
 }
 
 /// Says that the process answers; needs no store.
+#[utoipa::path(get, path = "/healthz", responses((status = 200, description = "Alive", body = Success<NoData>)))]
 pub async fn alive() -> Result<Response, ApiError> {
     envelope::success("alive", &NoData {})
 }
 
 /// Whether the stores can be reached; `data` says which, the log says why not.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    responses(
+        (status = 200, description = "Both stores answer", body = Success<Stores>),
+        (status = 503, description = "`unavailable`: one of them does not", body = Failure<Stores>, headers(("retry-after" = u32))),
+    ),
+)]
 pub async fn ready(State(app): State<App>) -> Result<Response, ApiError> {
     let (profiles, lake) = tokio::join!(
         tokio::time::timeout(DEADLINE, app.profiles.ping()),

@@ -7,29 +7,56 @@ use axum::response::Response;
 use chrono::NaiveDate;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::envelope;
+use crate::envelope::{self, Failure, NoData, Success};
 use crate::error::ApiError;
 use crate::lake_reader::{Page, Summary, SummaryPages};
+use crate::openapi::StoreFailures;
 use crate::params::{self, PathOf, Query};
 
-#[derive(Serialize)]
+/// Written piece by piece in this form.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code)]
+struct SummariesData<'a> {
+    summaries: Vec<SummaryRow<'a>>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)] // for its schema
 struct SummaryData<'a> {
     summary: SummaryRow<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)] // for its schema
 struct SummaryRow<'a> {
     date: NaiveDate,
     customer_id: i32,
     total_amount: f64,
     total_items: i32,
     distinct_products: i32,
+    #[schema(required)]
     top_category: Option<&'a str>,
 }
 
 /// One customer's summary of one day.
+#[utoipa::path(
+    get,
+    path = "/summary/{date}/{customer_id}",
+    params(
+        ("date" = NaiveDate, Path, description = "Day, UTC"),
+        ("customer_id" = i32, Path, description = "Customer id"),
+    ),
+    responses(
+        (status = 200, description = "The summary", body = Success<SummaryData>),
+        (status = 400, description = "`invalid_date_format` or `invalid_customer_id`", body = Failure<NoData>),
+        (status = 404, description = "`not-found`: the customer bought nothing on this day", body = Failure<NoData>),
+        StoreFailures,
+    ),
+)]
 pub async fn of_customer(
     State(app): State<App>,
     path: PathOf<(String, String)>,
@@ -44,6 +71,21 @@ pub async fn of_customer(
 
 /// Everybody's summaries of one day, by customer; `limit` and `offset` take a part. Written as it is read, so that
 /// a day of any size takes little memory.
+#[utoipa::path(
+    get,
+    path = "/summary/{date}",
+    params(
+        ("date" = NaiveDate, Path, description = "Day, UTC"),
+        ("limit" = Option<u64>, Query, description = "Most summaries in the answer; all if absent", minimum = 1),
+        ("offset" = Option<u64>, Query, description = "Summaries to leave out before the first", minimum = 0),
+    ),
+    responses(
+        (status = 200, description = "By customer", body = Success<SummariesData>),
+        (status = 400, description = "`invalid_date_format` or `invalid_limit`", body = Failure<NoData>),
+        (status = 404, description = "`not-found`: nothing was bought on this day", body = Failure<NoData>),
+        StoreFailures,
+    ),
+)]
 pub async fn of_date(
     State(app): State<App>,
     path: PathOf<String>,

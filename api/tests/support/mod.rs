@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::{ApiArgs, Server};
 use arrow_array::{ArrayRef, Float64Array, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray};
@@ -60,6 +61,10 @@ impl TestApi {
         let lake_url = format!("file://{}", folder.path().join("lake").display());
         let args = ApiArgs {
             listen: "127.0.0.1:0".to_owned(),
+            api_keys_file: None,
+            insecure: false,
+            request_timeout: Duration::from_secs(10),
+            max_in_flight: 64,
             profiles: ProfilesArgs { profiles: profiles.parse().unwrap() },
             lake: LakeArgs { lake: lake_url.parse().unwrap() },
         };
@@ -67,7 +72,7 @@ impl TestApi {
         let server = Server::bind(&args).await.unwrap();
         let (address, shutdown) = (server.address(), Shutdown::manual());
         let stop = shutdown.clone();
-        let serving = tokio::spawn(async move { server.run(&stop).await.unwrap() });
+        let serving = tokio::spawn(async move { server.run(&stop).await });
         Self { lake, folder, address, shutdown, serving }
     }
 
@@ -78,6 +83,13 @@ impl TestApi {
     pub async fn send(&self, method: &'static str, path: &str) -> Answer {
         let (address, path) = (self.address, path.to_owned());
         tokio::task::spawn_blocking(move || request(address, method, &path)).await.unwrap()
+    }
+
+    /// Sends a request and leaves its answer to be read.
+    pub fn begin(&self, path: &str) -> TcpStream {
+        let mut connection = TcpStream::connect(self.address).unwrap();
+        write!(connection, "GET {path} HTTP/1.0\r\nHost: test\r\n\r\n").unwrap();
+        connection
     }
 
     pub async fn write(&self, path: &str, content: Vec<u8>) {
@@ -191,7 +203,7 @@ pub async fn write_profiles(database: &Path, profiles: &[CustomerProfile]) {
 pub async fn until(
     api: &TestApi,
     path: &str,
-    patience: std::time::Duration,
+    patience: Duration,
     awaited: impl Fn(&Answer) -> bool,
 ) -> Answer {
     let asking = async {
@@ -200,7 +212,7 @@ pub async fn until(
             if awaited(&answer) {
                 return answer;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     tokio::time::timeout(patience, asking)
