@@ -4,13 +4,16 @@ use std::fmt::Display;
 use std::io::Write;
 
 use clap::{Args, Subcommand};
-use common::lake::Lake;
-use common::run::{Clock, Exit, JobError};
+use common::lake::{Lake, LakeError};
+use common::run::{Clock, Exit, JobError, Shutdown};
 use common::settings::{LakeArgs, OutputFormat};
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::{compact, replay, status, verify};
+use crate::{compact, overdue, replay, status, verify};
+
+/// How often a partition is begun again because its owner has changed the files at hand.
+const ATTEMPTS: u32 = 10;
 
 /// Looks after what the job has written.
 #[derive(Debug, Clone, Subcommand)]
@@ -52,19 +55,42 @@ impl FilesArgs {
 }
 
 impl Command {
-    /// Does it, prints its report and tells how the program ends.
-    pub async fn run(&self, clock: &Clock) -> Exit {
-        let done = match self {
-            Self::Status(args) => said(status::run(args, clock).await, args.output.output),
-            Self::Verify(args) => said(verify::run(args).await, args.output.output),
-            Self::ReplayMalformed(args) => said(replay::run(args, clock).await, args.output.output),
-            Self::Compact(args) => said(compact::run(args, clock).await, args.output.output),
-        };
+    /// Does it, prints its report and tells how the program ends. After a signal: what only looks ends at once,
+    /// what moves rows finishes the step that it is committing.
+    pub async fn run(&self, clock: &Clock, shutdown: &Shutdown) -> Exit {
+        let done = tokio::select! { done = self.done(clock, shutdown) => done, () = overdue(shutdown) => Ok(Exit::Done) };
         done.unwrap_or_else(|error| {
             tracing::error!("{error}");
             error.exit()
         })
     }
+
+    async fn done(&self, clock: &Clock, shutdown: &Shutdown) -> Result<Exit, Error> {
+        match self {
+            Self::Status(args) => {
+                looked(shutdown.or(Box::pin(status::run(args, clock))).await, args.output.output)
+            }
+            Self::Verify(args) => looked(shutdown.or(Box::pin(verify::run(args))).await, args.output.output),
+            Self::ReplayMalformed(args) => said(replay::run(args, clock, shutdown).await, args.output.output),
+            Self::Compact(args) => said(compact::run(args, clock, shutdown).await, args.output.output),
+        }
+    }
+}
+
+/// Does something to a partition beside its owner, and begins again where the owner was first.
+pub async fn while_others_write<T>(mut work: impl AsyncFnMut() -> Result<T, Error>) -> Result<T, Error> {
+    for _ in 1..ATTEMPTS {
+        match work().await {
+            Err(
+                error
+                @ (Error::Fenced { .. } | Error::Rearranged { .. } | Error::Lake(LakeError::Changed(_))),
+            ) => {
+                tracing::info!(%error, "beginning again");
+            }
+            done => return done,
+        }
+    }
+    work().await
 }
 
 /// What a subcommand found or did.
@@ -73,6 +99,11 @@ pub trait Outcome: Display + Serialize {
     fn exit(&self) -> Exit {
         Exit::Done
     }
+}
+
+/// `None`: a signal came first.
+fn looked(outcome: Option<Result<impl Outcome, Error>>, output: OutputFormat) -> Result<Exit, Error> {
+    outcome.map_or(Ok(Exit::Done), |outcome| said(outcome, output))
 }
 
 fn said(outcome: Result<impl Outcome, Error>, output: OutputFormat) -> Result<Exit, Error> {

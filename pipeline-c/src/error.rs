@@ -137,6 +137,12 @@ pub enum Error {
         /// The epoch it has.
         epoch: u64,
     },
+    /// A command that moves rows and the partition's owner were at work at once: one of them was first.
+    #[error("the files of {place} have changed meanwhile, by its owner or by a command")]
+    Rearranged {
+        /// Which partition.
+        place: Place,
+    },
     /// Its files change faster than they can be read.
     #[error(
         "{place} is written to faster than it can be read as a whole; try again when there is less to do"

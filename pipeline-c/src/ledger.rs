@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use common::lake::{Expect, Lake, LakeError, Version};
 use common::retry::Backoff;
-use common::run::{failpoint, new_run_id};
+use common::run::{Stopwatch, failpoint, new_run_id};
 
 use crate::config::{GateArgs, OnGap, OnNewTopic};
 use crate::error::Error;
@@ -15,7 +15,10 @@ use crate::state::{Lost, State};
 /// How often a claim begins again when another instance claims at the same time.
 const CLAIMS: u32 = 20;
 
-/// The state object as this owner last wrote it. Only one owner's writes succeed.
+/// Time between two looks at whether the owner has written.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// The state object as it was last read or written here. Of several writers one succeeds.
 #[derive(Debug)]
 pub struct Ledger {
     lake: Lake,
@@ -76,6 +79,13 @@ impl Ledger {
         Err(lost_to.expect("each attempt but a lost one returned"))
     }
 
+    /// Reads the state object without taking the partition over, to change its files beside the owner.
+    pub async fn visit(lake: &Lake, place: &Place, patience: Duration) -> Result<Self, Error> {
+        let found = read(lake, &place.state_path(), patience).await?;
+        let (state, version) = found.ok_or_else(|| fenced(place, None))?;
+        Ok(Self { lake: lake.clone(), place: place.clone(), state, version, patience })
+    }
+
     /// The state as it stands in the lake, but for what is published and not committed yet.
     #[must_use]
     pub fn state(&self) -> &State {
@@ -92,10 +102,16 @@ impl Ledger {
         self.patience = patience;
     }
 
-    /// Replaces the state. [`Error::Fenced`] when another instance was first: nothing of `next` happened.
+    /// Replaces the state. [`Error::Fenced`] when another instance was first, [`Error::Rearranged`] when a command
+    /// was, or the owner beside this command: nothing of `next` happened.
     /// With any other error it may have happened or may yet: only reading the object again can tell.
     pub async fn commit(&mut self, mut next: State, at: DateTime<Utc>) -> Result<(), Error> {
         next.committed_at = at;
+        next.owners_turn = false;
+        self.replace(next).await
+    }
+
+    async fn replace(&mut self, next: State) -> Result<(), Error> {
         let expect = Expect::Version(self.version.clone());
         self.version = swap(&self.lake, &self.place, &next, &expect, self.patience).await?;
         self.state = next;
@@ -107,12 +123,51 @@ impl Ledger {
         Ok(read(&self.lake, &self.place.state_path(), self.patience).await?.map(|(state, _)| state))
     }
 
-    /// [`Error::Fenced`] when another instance has taken over.
+    /// [`Error::Fenced`] when another instance has taken over, [`Error::Rearranged`] when the content is another one
+    /// of the same owner.
     pub async fn check_owner(&self) -> Result<(), Error> {
         match self.read_again().await? {
             Some(now) if now.commit == self.state.commit => Ok(()),
-            now => Err(fenced(&self.place, now.as_ref())),
+            now => Err(lost(&self.place, &self.state, now.as_ref())),
         }
+    }
+
+    /// Goes on from what was written meanwhile, by a command or by the owner beside this command. It was written when
+    /// all that was pending before was visible. [`Error::Fenced`] when another instance has taken over.
+    pub async fn catch_up(&mut self) -> Result<(), Error> {
+        match read(&self.lake, &self.place.state_path(), self.patience).await? {
+            Some((now, version)) if now.has_owner_of(&self.state) => {
+                (self.state, self.version) = (now, version);
+                Ok(())
+            }
+            now => Err(fenced(&self.place, now.as_ref().map(|(state, _)| state))),
+        }
+    }
+
+    /// The same for the owner, who writes next: commands wait for it.
+    pub async fn take_turn(&mut self) -> Result<(), Error> {
+        loop {
+            self.catch_up().await?;
+            let next = State { owners_turn: true, commit: new_run_id(), ..self.state.clone() };
+            match self.replace(next).await {
+                Err(Error::Rearranged { .. }) => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// For a command: lets the owner write first where it is its turn, but not for longer than `limit`: it may be dead.
+    pub async fn let_owner_write(&mut self, limit: Duration) -> Result<(), Error> {
+        let watch = Stopwatch::start();
+        while self.state.owners_turn && watch.elapsed() < limit {
+            tokio::time::sleep(LOOK_AGAIN).await;
+            let before = self.state.commit.clone();
+            self.catch_up().await?;
+            if self.state.commit != before {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -169,7 +224,7 @@ async fn swap(
         match read(lake, &path, patience).await? {
             Some((now, version)) if now.commit == next.commit => return Ok(version),
             now if is_expected(now.as_ref().map(|(_, version)| version), expect) => {}
-            now => return Err(fenced(place, now.as_ref().map(|(state, _)| state))),
+            now => return Err(lost(place, next, now.as_ref().map(|(state, _)| state))),
         }
         wait_or(
             LakeError::Unavailable { action: format!("replace {path}"), reason: error.to_string() },
@@ -184,6 +239,14 @@ fn is_expected(now: Option<&Version>, expect: &Expect) -> bool {
         Expect::Any => true,
         Expect::Absent => now.is_none(),
         Expect::Version(version) => now == Some(version),
+    }
+}
+
+/// Who was first.
+fn lost(place: &Place, mine: &State, now: Option<&State>) -> Error {
+    match now {
+        Some(now) if now.has_owner_of(mine) => Error::Rearranged { place: place.clone() },
+        now => fenced(place, now),
     }
 }
 

@@ -135,6 +135,38 @@ impl Loader {
         &self.place
     }
 
+    /// Writes rows, commits them with the next offset, and makes them visible. Where a command has moved rows of the
+    /// partition meanwhile, the files are written again to fit.
+    pub async fn write(
+        &mut self,
+        outputs: &[Output],
+        next_offset: i64,
+        at: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        while let Err(error) = self.write_unseen(outputs, next_offset, at).await {
+            if !matches!(error, Error::Rearranged { .. }) {
+                return Err(error);
+            }
+            tracing::info!(%error, "writing again");
+            self.ledger.take_turn().await?;
+            // The commit happened, and only its answer was lost before the command's: no command moves this offset.
+            if self.next_offset() >= next_offset {
+                break;
+            }
+        }
+        self.publish().await
+    }
+
+    async fn write_unseen(
+        &mut self,
+        outputs: &[Output],
+        next_offset: i64,
+        at: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        let staged = self.stage(outputs).await?;
+        self.commit(staged, next_offset, at).await
+    }
+
     /// Writes the rows where nobody sees them.
     pub async fn stage(&mut self, outputs: &[Output]) -> Result<StagedFiles, Error> {
         self.publish().await?;
@@ -244,13 +276,13 @@ impl Loader {
         at: DateTime<Utc>,
     ) -> Result<(), Error> {
         let StagedFiles { commit, files, after } = staged;
-        let last_record = self.last_record.take().or_else(|| after.last_record.clone());
+        let last_record = self.last_record.clone().or_else(|| after.last_record.clone());
         let (flush, pending) = (after.flush + 1, files.clone());
         let next = State { commit, flush, next_offset, last_record, pending, ..after };
         failpoint("before_commit");
         let committed = self.ledger.commit(next, at).await;
         failpoint("committed");
-        if let Err(Error::Fenced { .. }) = &committed {
+        if let Err(Error::Fenced { .. } | Error::Rearranged { .. }) = &committed {
             self.throw_away(&files).await;
         }
         committed
@@ -258,6 +290,16 @@ impl Loader {
 
     /// Makes all that is committed visible, and only that. Repeating it changes nothing.
     pub async fn publish(&mut self) -> Result<(), Error> {
+        loop {
+            match self.publish_content().await {
+                // Who has written meanwhile had published all of this content before.
+                Err(Error::Rearranged { .. }) => self.ledger.catch_up().await?,
+                done => return done,
+            }
+        }
+    }
+
+    async fn publish_content(&mut self) -> Result<(), Error> {
         self.publish_all(|state| &mut state.pending).await?;
         self.take_away().await
     }
@@ -297,16 +339,22 @@ impl Loader {
 
     /// Writes down that everything is visible, so that the next owner has nothing to publish. Only saves time.
     pub async fn settle(&mut self, at: DateTime<Utc>) -> Result<(), Error> {
-        let mut next = self.ledger.state().clone();
-        if !next.has_pending() || next.unpublished() {
-            return Ok(());
+        loop {
+            let mut next = self.ledger.state().clone();
+            if !next.has_pending() || next.unpublished() {
+                return Ok(());
+            }
+            next.settle(self.rule);
+            next.commit = new_run_id();
+            failpoint("before_settle");
+            let settled = self.ledger.commit(next, at).await;
+            failpoint("settled");
+            if !matches!(settled, Err(Error::Rearranged { .. })) {
+                return settled;
+            }
+            self.ledger.catch_up().await?;
+            self.publish().await?;
         }
-        next.settle(self.rule);
-        next.commit = new_run_id();
-        failpoint("before_settle");
-        let settled = self.ledger.commit(next, at).await;
-        failpoint("settled");
-        settled
     }
 
     async fn throw_away_upload(&self, upload: &Upload) -> Result<(), Error> {

@@ -6,17 +6,20 @@ use common::command::{Asked, parse};
 use common::run::{Clock, Exit, Shutdown};
 use pipeline_c::{Command, Config};
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
+    let runtime = tokio::runtime::Runtime::new().expect("the system has threads and sockets for a program");
+    let code = runtime.block_on(asked());
+    // What waits for a broker that does not answer is not waited for.
+    runtime.shutdown_background();
+    code
+}
+
+async fn asked() -> ExitCode {
     let line = parse::<Config, Command>();
     if let Err(error) = common::telemetry::init(&line.telemetry) {
         eprintln!("{error}");
         return Exit::Usage.into();
     }
-    let config = match line.asked {
-        Asked::Run(config) => config,
-        Asked::Command(command) => return command.run(&Clock::system()).await.into(),
-    };
     let shutdown = match Shutdown::on_signals() {
         Ok(shutdown) => shutdown,
         Err(error) => {
@@ -24,5 +27,10 @@ async fn main() -> ExitCode {
             return Exit::Failed.into();
         }
     };
-    pipeline_c::run(&config, Clock::system(), &shutdown).await.into()
+    let clock = Clock::system();
+    let exit = match line.asked {
+        Asked::Run(config) => pipeline_c::run(&config, clock, &shutdown).await,
+        Asked::Command(command) => command.run(&clock, &shutdown).await,
+    };
+    exit.into()
 }

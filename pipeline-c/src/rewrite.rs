@@ -1,10 +1,9 @@
 //! Files from files: what is left of one, or several as one.
 
+use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;
-use arrow_array::{BooleanArray, RecordBatch};
 use arrow_select::concat::concat_batches;
-use arrow_select::filter::filter_record_batch;
 use common::lake::{LakeError, LakeFile, StageWriter};
 use futures::TryStreamExt;
 use parquet::arrow::async_reader::ParquetRecordBatchStream;
@@ -16,23 +15,20 @@ use crate::load::Rewritten;
 use crate::place::Stream;
 use crate::state::DataFile;
 
-/// Writes those rows of `old` for which `kept` says so, in their order.
+/// Writes what `left` leaves of the rows of `old`, in their order.
 pub async fn remaining(
     old: LakeFile,
     of: &DataFile,
-    kept: &[bool],
     label: Label<'_>,
     to: StageWriter,
+    mut left: impl AsyncFnMut(RecordBatch) -> std::result::Result<RecordBatch, LakeError>,
 ) -> std::result::Result<Rewritten, LakeError> {
     let path = &of.path;
     let mut writer = open(of, label, to).map_err(|error| LakeError::from_parquet(path, error))?;
     let written = async {
         let mut rows = encode::read(old).await?;
-        let mut from = 0;
         while let Some(batch) = rows.try_next().await? {
-            let mask = BooleanArray::from(kept[from..from + batch.num_rows()].to_vec());
-            from += batch.num_rows();
-            writer.write(&filter_record_batch(&batch, &mask)?).await?;
+            writer.write(&left(batch).await?).await?;
         }
         Ok(())
     };

@@ -33,6 +33,9 @@ pub struct State {
     pub owner: String,
     /// Unique for each content of this object, so that a write whose answer was lost can be told.
     pub commit: String,
+    /// The owner has lost a commit to a command that moved rows, and writes next: commands wait for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub owners_turn: bool,
     /// When this content was written.
     pub committed_at: DateTime<Utc>,
     /// Counts the flushes.
@@ -153,6 +156,7 @@ impl State {
             epoch: 0,
             owner: String::new(),
             commit: String::new(),
+            owners_turn: false,
             committed_at: at,
             flush: 0,
             next_offset,
@@ -205,6 +209,12 @@ impl State {
         self.generation += 1;
         self.next_offset = log_start;
         self.last_record = None;
+    }
+
+    /// Whether both are of one owner: no instance has claimed the partition between them.
+    #[must_use]
+    pub fn has_owner_of(&self, other: &Self) -> bool {
+        (self.epoch, &self.owner) == (other.epoch, &other.owner)
     }
 
     /// Whether something is to be published or removed, or was since the last commit.

@@ -246,9 +246,7 @@ impl Worker {
         let (bytes, next_offset) = (batch.bytes, batch.next_offset);
         self.loader.note_last(batch.last_record.clone());
         let outputs = batch.into_outputs(self.loader.place(), at);
-        let staged = self.loader.stage(&outputs).await?;
-        self.loader.commit(staged, next_offset, at).await?;
-        self.loader.publish().await?;
+        self.loader.write(&outputs, next_offset, at).await?;
         self.progress.committed_offset.store(next_offset, Relaxed);
         let files = outputs.len() as u64;
         drop(outputs);

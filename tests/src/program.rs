@@ -193,6 +193,12 @@ impl Running {
         self.end_by("INT").await
     }
 
+    /// Sends SIGTERM to one that has stopped itself, lets it go on, and waits for the end as [`Running::terminate`].
+    pub async fn terminate_as_it_wakes(self) -> Finished {
+        self.send("TERM").await;
+        self.go_on().await
+    }
+
     /// Kills it where it stands.
     pub async fn kill(self) -> Finished {
         self.end_by("KILL").await

@@ -80,3 +80,62 @@ async fn a_damaged_state_one_of_a_newer_version_and_a_gap_are_named_and_left_as_
         assert_eq!(fs::read_to_string(state(0)).unwrap(), text);
     }
 }
+
+#[tokio::test]
+async fn what_is_committed_and_not_visible_is_told_and_so_is_what_can_never_be() {
+    let folder = TempDir::new().unwrap();
+    let (topic, lake) = (Topic::empty(1).await, format!("file://{}", folder.path().display()));
+    topic.produce("--count 300 --from 2025-01-01 --to 2025-01-03").await;
+    let killed = topic.pipeline_c(&lake).env("FAILPOINT", "committed=KILL").run().await;
+    assert_eq!(killed.code, -1, "{killed:#?}");
+    let status = topic.tool("status", &lake).report().await;
+    let partition = &status["partitions"][0];
+    assert_eq!((&partition["next_offset"], &partition["lag"]), (&300.into(), &0.into()), "{status}");
+    assert!(
+        partition["newest_visible_at"].is_null() && !partition["newest_committed_at"].is_null(),
+        "{status}"
+    );
+    assert!(partition["problem"].is_null() && status["freshness_ms"].is_null(), "{status}");
+    let pending = partition["pending"].as_array().unwrap();
+    assert!(pending.len() > 1 && pending.iter().all(|file| file["visible"] == false), "{status}");
+
+    for entry in fs::read_dir(folder.path().join("_staging")).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    let lost = topic.tool("status", &lake).report().await;
+    let problem = lost["partitions"][0]["problem"].as_str().unwrap();
+    assert!(problem.contains("neither is it visible nor is its upload there"), "{lost}");
+}
+
+#[tokio::test]
+async fn files_that_a_command_is_about_to_remove_are_told() {
+    let folder = TempDir::new().unwrap();
+    let (topic, lake) = (Topic::empty(1).await, format!("file://{}", folder.path().display()));
+    for _ in 0..2 {
+        topic.produce("--count 100 --from 2025-01-01 --to 2025-01-02").await;
+        topic.pipeline_c(&lake).args(["--tail", "append"]).report().await;
+    }
+    let killed = topic.tool("compact", &lake).env("FAILPOINT", "move-added=KILL").run().await;
+    assert_eq!(killed.code, -1, "{killed:#?}");
+    let status = topic.tool("status", &lake).report().await;
+    let removals = status["partitions"][0]["removals"].as_array().unwrap();
+    assert_eq!((removals.len(), &removals[0]["gone"]), (1, &false.into()), "{status}");
+    topic.pipeline_c(&lake).report().await;
+    let status = topic.tool("status", &lake).report().await;
+    assert_eq!(status["partitions"][0]["removals"].as_array().unwrap().len(), 0, "{status}");
+}
+
+#[tokio::test]
+async fn a_topic_that_was_made_anew_is_told_before_a_run_stops_at_it() {
+    let folder = TempDir::new().unwrap();
+    let (topic, lake) = (Topic::filled("--count 200").await, format!("file://{}", folder.path().display()));
+    topic.pipeline_c(&lake).report().await;
+    topic.make_anew().await;
+    topic.produce("--count 800").await;
+    let status = topic.tool("status", &lake).report().await;
+    let told = status["partitions"].as_array().unwrap().iter().filter_map(|p| p["problem"].as_str());
+    assert!(
+        told.clone().count() > 0 && told.clone().all(|p| p.contains("--on-new-topic restart")),
+        "{status}"
+    );
+}

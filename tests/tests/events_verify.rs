@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tests::fault_proxy::{Fault, FaultProxy, Match, When};
 use tests::lake::Lake;
+use tests::services;
+use tests::shop::until;
 use tests::topic::Topic;
 
 const THREE_DAYS: &str =
@@ -141,4 +144,20 @@ async fn what_kafka_has_deleted_is_said_to_be_unproven_and_the_rest_is_proven() 
     fs::remove_file(a_file(folder.path(), "events", 2)).unwrap();
     let report = differing(&topic, &lake).await;
     assert!(differences(&report, "missing") > 100, "{report}");
+}
+
+#[tokio::test]
+async fn a_signal_ends_it_although_the_registry_does_not_answer() {
+    let (topic, lake) = (Topic::filled("--count 100").await, Lake::empty().await);
+    topic.pipeline_c(&lake.url).report().await;
+    let address = services::registry();
+    let (host, path) = address.trim_start_matches("http://").split_once('/').unwrap();
+    let registry = FaultProxy::start(host.to_owned()).await;
+    registry.fail(Fault::Hang, When::Before, Match::first("GET", "/schemas/ids/").times(99));
+    let verify =
+        topic.tool("verify", &lake.url).env("SCHEMA_REGISTRY_URL", &format!("{}/{path}", registry.url));
+    let asking = verify.start();
+    until(async || registry.struck() > 0, "it never asks").await;
+    let ended = asking.terminate().await;
+    assert_eq!((ended.code, ended.stdout.as_str()), (0, ""), "{ended:#?}");
 }

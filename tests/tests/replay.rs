@@ -83,7 +83,7 @@ async fn killed_at_any_step_nothing_is_in_neither_output_and_the_end_is_the_same
 }
 
 #[tokio::test]
-async fn an_instance_at_work_is_fenced_and_goes_on_later() {
+async fn an_instance_at_work_goes_on() {
     let (topic, lake) = (Topic::empty(2).await, Lake::empty().await);
     consumed_without_schemas(&topic, &lake, 300).await;
     let mut staying = topic.pipeline_c(&lake.url).args(["--every", "1s"]).start();
@@ -91,8 +91,48 @@ async fn an_instance_at_work_is_fenced_and_goes_on_later() {
     while staying.next_report().await["read"] == 0 {}
     assert_eq!(topic.tool("replay-malformed", &lake.url).report().await["moved"], 300);
     topic.produce("--count 200 --invalid-ratio 0.05").await;
+    let mut read = 0;
+    while read < 200 {
+        let report = staying.next_report().await;
+        assert!(report["error"].is_null(), "{report}");
+        read += report["read"].as_u64().unwrap();
+    }
     staying.terminate().await;
-    topic.pipeline_c(&lake.url).report().await;
     assert_exactly_once(&topic, lake.download().await.path()).await;
     topic.verify(&lake.url).await;
+}
+
+#[tokio::test]
+async fn a_signal_ends_it_after_the_step_that_is_being_committed() {
+    let (topic, lake) = (Topic::empty(1).await, Lake::empty().await);
+    consumed_without_schemas(&topic, &lake, 300).await;
+    for (step, moved) in [("upload_begun", 0), ("move-committed", 300)] {
+        let stopped =
+            topic.tool("replay-malformed", &lake.url).env("FAILPOINT", &format!("{step}=STOP")).start();
+        stopped.until_stopped().await;
+        let ended = stopped.terminate_as_it_wakes().await;
+        assert_eq!(ended.code, 0, "{step}: {ended:#?}");
+        let report = ended.report();
+        assert_eq!((&report["moved"], &report["interrupted"]), (&json!(moved), &json!(true)), "{report}");
+        let rows = Events::read(lake.download().await.path()).await.rows;
+        assert_eq!((rows.events.len(), rows.malformed.len()), (moved, 300 - moved), "{step}");
+    }
+    topic.verify(&lake.url).await;
+}
+
+/// What is malformed for another reason, now that there is a schema, says so.
+#[tokio::test]
+async fn records_that_stay_show_the_reason_that_holds_now() {
+    let (topic, lake) = (Topic::empty(2).await, Lake::empty().await);
+    topic.produce("--count 400 --invalid-ratio 0.3 --from 2025-01-01 --to 2025-01-04").await;
+    let nothing = TempDir::new().unwrap();
+    let registry = format!("dir:{}", nothing.path().display());
+    topic.pipeline_c_at(&services::kafka(), &registry, &lake.url).report().await;
+    let replayed = topic.tool("replay-malformed", &lake.url).report().await;
+    assert!(replayed["other_reason"].as_u64() > Some(0), "{replayed}");
+    assert!(replayed["still_malformed"]["undecodable"].as_u64() > Some(0), "{replayed}");
+    // Compares reasons, too.
+    assert_exactly_once(&topic, lake.download().await.path()).await;
+    topic.verify(&lake.url).await;
+    assert_eq!(topic.tool("replay-malformed", &lake.url).report().await["other_reason"], 0);
 }

@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use chrono::NaiveDate;
 use clap::Args;
-use common::lake::{Lake, LakeError};
-use common::run::{Clock, new_run_id};
+use common::lake::{Lake, LakeError, ObjectMeta};
+use common::run::{Clock, Shutdown};
 use common::settings::duration;
 
-use crate::commands::{FilesArgs, OutputArgs};
+use crate::commands::{FilesArgs, OutputArgs, while_others_write};
 use crate::error::Error;
 use crate::inventory::{Described, Files, Footers, Undescribed, describe, states};
-use crate::load::Loader;
-use crate::place::{Place, Stream};
+use crate::load::{Loader, Move};
+use crate::place::{FileName, Place, Stream};
 use crate::rewrite;
 use crate::state::DataFile;
 pub use report::Compacted;
@@ -46,46 +46,37 @@ pub struct CompactArgs {
 /// Files that belong into one: those of an output, a date and one topic of this name.
 type Group = (Stream, NaiveDate, u32);
 
-/// Merges. Only partitions that have something to merge are claimed.
-pub async fn run(args: &CompactArgs, clock: &Clock) -> Result<Compacted, Error> {
+/// Merges. An instance may go on meanwhile.
+pub async fn run(args: &CompactArgs, clock: &Clock, shutdown: &Shutdown) -> Result<Compacted, Error> {
     let lake = args.files.open().await?;
-    let topic = &args.files.topic;
-    let owner = format!("compact {}", new_run_id());
-    let today = clock.now().date_naive();
-    let wanted = |date: NaiveDate| match args.date {
-        Some(only) => date == only,
-        None => date < args.before.unwrap_or(today),
-    };
+    let (topic, today) = (&args.files.topic, clock.now().date_naive());
+    let (patience, only) = (args.outage_limit, args.date);
+    let before = args.before.unwrap_or(today);
     let mut compacted = Compacted::of(topic);
-    let listed = Files::list(&lake, topic).await?;
     for place in states(&lake, topic).await?.into_keys() {
-        if groups(&listed, &place, wanted).is_empty() {
-            continue;
+        if shutdown.requested() {
+            break;
         }
-        let (lake, at) = (lake.clone(), clock.now());
-        let mut loader =
-            Loader::claim_files(lake.clone(), place.clone(), &owner, at, args.outage_limit).await?;
-        loop {
-            // What was listed before the claim may be another content by now.
-            let listed = Files::list(&lake, topic).await?;
-            let groups = groups(&listed, &place, wanted);
-            if groups.is_empty() {
-                break;
-            }
-            for files in groups.into_values() {
-                for some in files.chunks(FILES_AT_ONCE).filter(|some| some.len() > 1) {
-                    compacted.in_both_ms =
-                        compacted.in_both_ms.max(merge(&lake, &mut loader, some, clock).await?);
-                    compacted.merged += some.len() as u64;
-                    compacted.written += 1;
-                }
-            }
-        }
+        let lake = lake.clone();
+        let partition = Partition { lake, place, only, before, patience, clock, shutdown };
+        while_others_write(async || partition.merge_all(&mut compacted).await).await?;
     }
+    compacted.interrupted = shutdown.requested();
     Ok(compacted)
 }
 
-type Listed = (crate::place::FileName, common::lake::ObjectMeta);
+/// One partition, and how its files are merged.
+struct Partition<'a> {
+    lake: Lake,
+    place: Place,
+    only: Option<NaiveDate>,
+    before: NaiveDate,
+    patience: Duration,
+    clock: &'a Clock,
+    shutdown: &'a Shutdown,
+}
+
+type Listed = (FileName, ObjectMeta);
 
 /// The partition's files that belong together, where there are several, by first offset.
 fn groups(files: &Files, place: &Place, wanted: impl Fn(NaiveDate) -> bool) -> BTreeMap<Group, Vec<Listed>> {
@@ -101,23 +92,50 @@ fn groups(files: &Files, place: &Place, wanted: impl Fn(NaiveDate) -> bool) -> B
     groups
 }
 
-/// Replaces the first file by all of them, then removes the others; returns how long readers could see both.
-async fn merge(lake: &Lake, loader: &mut Loader, files: &[Listed], clock: &Clock) -> Result<u64, Error> {
-    let (mut described, bad) = describe(lake, files, &mut Footers::default()).await?;
-    if let Some(Undescribed { path, reason }) = bad.into_iter().next() {
-        return Err(LakeError::Damaged { path, reason }.into());
+impl Partition<'_> {
+    fn wants(&self, date: NaiveDate) -> bool {
+        self.only.map_or(date < self.before, |only| date == only)
     }
-    described.sort_by_key(|file| file.file.first_offset);
-    let moved = loader.begin_move().await?;
-    let moved = staged(loader, moved, &described).await?;
-    loader.commit_move(moved, clock.now()).await
+
+    /// Merges each date's files into one. `compacted` counts what has happened, also where this fails.
+    async fn merge_all(&self, compacted: &mut Compacted) -> Result<(), Error> {
+        loop {
+            let mut loader = Loader::visit(self.lake.clone(), self.place.clone(), self.patience).await?;
+            let listed = Files::list(&self.lake, &self.place.topic).await?;
+            let groups = groups(&listed, &self.place, |date| self.wants(date));
+            // What an instance adds meanwhile is for the next time.
+            let again = groups.values().any(|files| files.len() > FILES_AT_ONCE);
+            for files in groups.into_values() {
+                for some in files.chunks(FILES_AT_ONCE).filter(|some| some.len() > 1) {
+                    // What is staged and not committed is for the next owner to throw away.
+                    let Some(staged) = self.shutdown.or(Box::pin(self.stage(&mut loader, some))).await else {
+                        return Ok(());
+                    };
+                    let in_both_ms = loader.commit_move(staged?, self.clock.now()).await?;
+                    compacted.in_both_ms = compacted.in_both_ms.max(in_both_ms);
+                    compacted.merged += some.len() as u64;
+                    compacted.written += 1;
+                }
+            }
+            if !again {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Stages the first file's replacement by all of them; the others are to be removed.
+    async fn stage(&self, loader: &mut Loader, files: &[Listed]) -> Result<Move, Error> {
+        let (mut described, bad) = describe(&self.lake, files, &mut Footers::default()).await?;
+        if let Some(Undescribed { path, reason }) = bad.into_iter().next() {
+            return Err(LakeError::Damaged { path, reason }.into());
+        }
+        described.sort_by_key(|file| file.file.first_offset);
+        let moved = loader.begin_move().await?;
+        staged(loader, moved, &described).await
+    }
 }
 
-async fn staged(
-    loader: &Loader,
-    mut moved: crate::load::Move,
-    files: &[Described],
-) -> Result<crate::load::Move, Error> {
+async fn staged(loader: &Loader, mut moved: Move, files: &[Described]) -> Result<Move, Error> {
     let [first, others @ ..] = files else { return Ok(moved) };
     let last_offset = files.iter().map(|file| file.file.last_offset).max().unwrap_or(first.file.last_offset);
     let rows: u64 = files.iter().map(|file| file.file.rows).sum();

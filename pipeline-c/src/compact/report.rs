@@ -17,6 +17,8 @@ pub struct Compacted {
     pub written: u64,
     /// The longest time that a reader could see rows twice, in milliseconds.
     pub in_both_ms: u64,
+    /// A signal came before everything was merged.
+    pub interrupted: bool,
 }
 
 impl Compacted {
@@ -31,13 +33,18 @@ impl Outcome for Compacted {}
 
 impl fmt::Display for Compacted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.merged == 0 {
-            return write!(f, "{}: nothing to merge", self.topic);
+        let Self { topic, merged, written, in_both_ms, interrupted } = self;
+        if *merged > 0 {
+            write!(
+                f,
+                "{topic}: {merged} files merged into {written}; for at most {in_both_ms} ms readers could see rows twice"
+            )?;
+        } else if !interrupted {
+            return write!(f, "{topic}: nothing to merge");
         }
-        let Self { topic, merged, written, in_both_ms } = self;
-        write!(
-            f,
-            "{topic}: {merged} files merged into {written}; for at most {in_both_ms} ms readers could see rows twice"
-        )
+        if *interrupted {
+            write!(f, "{topic}: stopped by a signal before everything was merged")?;
+        }
+        Ok(())
     }
 }

@@ -5,17 +5,22 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use common::lake::{Expect, Lake, LakeError, LakeFile, ObjectMeta, StageWriter, Staged};
 use common::run::{Stopwatch, failpoint, new_run_id};
+use common::settings::ByteSize;
 use futures::TryStreamExt;
 use futures::stream::{self, StreamExt};
 
-use super::{FILES_AT_ONCE, Loader, unfinished_uploads, wait_or};
+use super::{FILES_AT_ONCE, Loader, wait_or};
 use crate::batch::Output;
-use crate::config::{GateArgs, TailMode};
+use crate::config::{OnNewTopic, TailMode};
 use crate::encode::{self, Label};
 use crate::error::Error;
-use crate::ledger::{Claim, LogRange, backoff};
+use crate::ledger::{Ledger, LogRange, backoff};
+use crate::memory::Room;
 use crate::place::Place;
 use crate::state::{DataFile, Pending, Removal, State, TailRule};
+
+/// How long a command waits for an owner that was to write next.
+const OWNERS_TURN: Duration = Duration::from_secs(20);
 
 /// A change of files that leaves the partition's rows, taken together, the same.
 ///
@@ -24,8 +29,7 @@ use crate::state::{DataFile, Pending, Removal, State, TailRule};
 #[must_use = "what is staged is thrown away unless it is committed"]
 pub struct Move {
     commit: String,
-    /// The state that it follows, with all that was pending visible.
-    after: State,
+    flush: u64,
     added: Vec<Pending>,
     left: Vec<Pending>,
     removed: Vec<Removal>,
@@ -41,35 +45,43 @@ pub struct Rewritten {
 }
 
 impl Loader {
-    /// Takes a partition over for a change of its files: nothing is read from Kafka, so whether its log fits is not
-    /// asked. Tails stay open, whatever their size.
-    pub async fn claim_files(
-        lake: Lake,
-        place: Place,
-        owner: &str,
-        at: DateTime<Utc>,
-        patience: Duration,
-    ) -> Result<Self, Error> {
-        let uploads = unfinished_uploads(&lake, patience).await?;
-        let claim = Claim { owner, at, gates: &GateArgs::default(), patience };
-        let rule = TailRule { mode: TailMode::Rewrite, target_bytes: u64::MAX };
-        Self::claim(lake, place, LogRange { start: 0, end: i64::MAX }, claim, rule, &uploads).await
+    /// Changes a partition's files beside its owner, who goes on. Nothing is read from Kafka. Tails stay open, whatever
+    /// their size.
+    ///
+    /// An instance that claims the partition after this throws away what is staged here; then the move does not happen.
+    pub async fn visit(lake: Lake, place: Place, patience: Duration) -> Result<Self, Error> {
+        let ledger = Ledger::visit(&lake, &place, patience).await?;
+        Ok(Self {
+            lake,
+            place,
+            ledger,
+            rule: TailRule { mode: TailMode::Rewrite, target_bytes: u64::MAX },
+            patience,
+            room: Room::of(ByteSize(u64::MAX)),
+            log: LogRange { start: 0, end: i64::MAX },
+            on_new_topic: OnNewTopic::Stop,
+            last_record: None,
+        })
     }
 
     /// Begins a move; all that was committed before is visible then.
     pub async fn begin_move(&mut self) -> Result<Move, Error> {
         self.publish().await?;
-        let mut after = self.ledger.state().clone();
-        after.settle(self.rule);
         let commit = new_run_id();
-        Ok(Move { commit, after, added: Vec::new(), left: Vec::new(), removed: Vec::new() })
+        Ok(Move {
+            commit,
+            flush: self.ledger.state().flush + 1,
+            added: Vec::new(),
+            left: Vec::new(),
+            removed: Vec::new(),
+        })
     }
 
     /// Stages rows that move in, as files of their own. `generation`: how often the topic had been made anew when
     /// their records were read.
     pub async fn move_in(&self, to: &mut Move, outputs: &[Output], generation: u32) -> Result<(), Error> {
         let commit = &to.commit;
-        let flush = to.after.flush + 1;
+        let flush = to.flush;
         let added: Vec<_> = stream::iter(outputs)
             .map(async |output| {
                 let path = self.place.file_path(output.stream, output.date, output.first_offset, generation);
@@ -117,7 +129,7 @@ impl Loader {
         loop {
             match self.stage_or_clean_up(path, commit, &write).await {
                 Ok(written) => return Ok(written),
-                // A new owner throws the uploads of the old one away, and replaces files.
+                // A new owner throws uploads away, and the owner replaces files.
                 Err(error @ (LakeError::Refused { .. } | LakeError::Changed(_))) => {
                     self.ledger.check_owner().await?;
                     return Err(error.into());
@@ -139,37 +151,82 @@ impl Loader {
         let label = Label { place: &self.place, first_offset, last_offset, commit: &of.commit };
         let written = self.written(&old.path, &of.commit, async |to| write(to, label).await);
         let Rewritten { staged, rows } = written.await?;
-        let file = DataFile { rows, bytes: staged.size, flush: of.after.flush + 1, ..old.clone() };
+        let file = DataFile { rows, bytes: staged.size, flush: of.flush, ..old.clone() };
         let expect = Expect::Version(meta.version.clone());
         Ok(Pending { file, staged, expect, closed: true, published: None })
     }
 
     /// Commits the move and makes it visible; returns how long readers could see rows in both places, in
-    /// milliseconds. [`Error::Fenced`]: nothing of it happened.
+    /// milliseconds. [`Error::Fenced`] and [`Error::Rearranged`]: nothing of it happened, begin again.
     pub async fn commit_move(&mut self, moved: Move, at: DateTime<Utc>) -> Result<u64, Error> {
-        let Move { commit, after, added, left, removed } = moved;
-        let next = State {
-            commit,
-            flush: after.flush + 1,
-            pending: added.clone(),
-            pending_then: left.clone(),
-            removals: removed,
-            ..after
-        };
         failpoint("move-staged");
-        if let Err(error) = self.ledger.commit(next, at).await {
-            if matches!(error, Error::Fenced { .. }) {
-                self.throw_away(added.iter().chain(&left)).await;
+        if let Err(error) = self.try_commit_move(&moved, at).await {
+            if matches!(error, Error::Fenced { .. } | Error::Rearranged { .. }) {
+                self.throw_away(moved.staged()).await;
             }
             return Err(error);
         }
         failpoint("move-committed");
         let in_both = Stopwatch::start();
-        self.publish().await?;
+        let published = match self.publish().await {
+            // An instance that takes the partition over makes all of it visible first.
+            Err(Error::Fenced { .. }) => return Ok(in_both.elapsed_ms()),
+            published => published,
+        };
+        published?;
         let in_both_ms = in_both.elapsed_ms();
         failpoint("move-published");
-        self.settle(at).await?;
-        Ok(in_both_ms)
+        match self.settle(at).await {
+            Err(Error::Fenced { .. }) => Ok(in_both_ms),
+            settled => settled.map(|()| in_both_ms),
+        }
+    }
+
+    /// The owner may write until this commit: then the move follows what the owner has written, if its files are
+    /// still those that were read.
+    async fn try_commit_move(&mut self, moved: &Move, at: DateTime<Utc>) -> Result<(), Error> {
+        loop {
+            self.ledger.let_owner_write(OWNERS_TURN).await?;
+            self.publish().await?;
+            if !self.stands(moved).await? {
+                return Err(Error::Rearranged { place: self.place.clone() });
+            }
+            let mut after = self.ledger.state().clone();
+            after.settle(self.rule);
+            let next = State {
+                commit: moved.commit.clone(),
+                flush: after.flush + 1,
+                pending: moved.added.clone(),
+                pending_then: moved.left.clone(),
+                removals: moved.removed.clone(),
+                ..after
+            };
+            match self.ledger.commit(next, at).await {
+                Err(Error::Rearranged { .. }) => self.ledger.catch_up().await?,
+                done => return done,
+            }
+        }
+    }
+
+    /// Whether the files that rows move from are still those that were read.
+    async fn stands(&self, moved: &Move) -> Result<bool, Error> {
+        let replaced = moved.staged().filter_map(|file| match &file.expect {
+            Expect::Version(version) => Some((&file.file.path, version)),
+            Expect::Any | Expect::Absent => None,
+        });
+        for (path, version) in replaced.chain(moved.removed.iter().map(|gone| (&gone.path, &gone.object))) {
+            let mut backoff = backoff(self.patience);
+            let standing = loop {
+                match self.lake.head(path).await {
+                    Ok(standing) => break standing,
+                    Err(error) => wait_or(error, &mut backoff).await?,
+                }
+            };
+            if standing.is_none_or(|meta| meta.version != *version) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Takes rows away from where they were, once they are visible where they are.
@@ -210,6 +267,10 @@ impl Loader {
 }
 
 impl Move {
+    fn staged(&self) -> impl Iterator<Item = &Pending> {
+        self.added.iter().chain(&self.left)
+    }
+
     /// Adds a file that is visible before any row leaves its old place.
     pub fn add(&mut self, file: Pending) {
         self.added.push(file);

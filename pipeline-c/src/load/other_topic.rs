@@ -43,7 +43,8 @@ impl Loader {
         next.commit = new_run_id();
         let at = next.committed_at;
         match self.ledger.commit(next, at).await {
-            Ok(()) => Error::Restarted { place },
+            // What a command has written meanwhile is found by the claim that comes next.
+            Ok(()) | Err(Error::Rearranged { .. }) => Error::Restarted { place },
             Err(error) => error,
         }
     }

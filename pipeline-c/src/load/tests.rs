@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::batch::Batch;
 use crate::config::{GateArgs, OnGap, OnNewTopic, TailMode};
+use crate::inventory::{Described, Files, Footers, describe};
 use crate::place::{PartitionId, Stream};
 use crate::transform::{Event, Malformed, Reason, Record, Warnings};
 
@@ -83,6 +84,27 @@ impl Bench {
         let staged = self.stage(loader, offsets).await;
         loader.commit(staged, end, at(1)).await.unwrap();
         loader.publish().await.unwrap();
+    }
+
+    fn outputs(&self, offsets: std::ops::Range<i64>) -> Vec<Output> {
+        batch(offsets).into_outputs(&self.place, at(1))
+    }
+
+    /// Stages another content for each file.
+    async fn rewrite_all(&self, command: &mut Loader) -> Move {
+        let mut moved = command.begin_move().await.unwrap();
+        let mut files = Files::list(&self.lake, &self.place.topic).await.unwrap();
+        for (name, meta) in files.owned.remove(&self.place).unwrap() {
+            let (described, _) =
+                describe(&self.lake, &[(name, meta)], &mut Footers::default()).await.unwrap();
+            let Described { file, meta } = &described[0];
+            let rewritten = command.rewrite(&moved, file, meta, async |to, label| {
+                crate::rewrite::merged(vec![command.file(meta)], file, label, to).await
+            });
+            let rewritten = rewritten.await.unwrap();
+            moved.leave(rewritten);
+        }
+        moved
     }
 
     /// Rows of a column in every file of a stream, as a reader who lists the folder finds them.
@@ -238,6 +260,68 @@ async fn an_owner_that_was_fenced_publishes_nothing_and_throws_its_files_away() 
     new.publish().await.unwrap();
     bench.assert_once(60).await;
     assert_eq!(unfinished_uploads(&bench.lake, Duration::ZERO).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_command_and_the_owner_write_in_turn_and_no_row_is_lost_or_doubled() {
+    let bench = Bench::new().await;
+    let mut owner = bench.claim().await;
+    bench.flush(&mut owner, 0..30).await;
+    let patience = Duration::from_millis(200);
+    let visit = async || Loader::visit(bench.lake.clone(), bench.place.clone(), patience).await.unwrap();
+
+    // The command replaces the owner's tails while the owner writes on.
+    let mut command = visit().await;
+    let moved = bench.rewrite_all(&mut command).await;
+    owner.write(&bench.outputs(30..60), 60, at(2)).await.unwrap();
+    let error = command.commit_move(moved, at(2)).await.unwrap_err();
+    assert!(matches!(error, Error::Rearranged { .. }), "{error}");
+    let moved = bench.rewrite_all(&mut command).await;
+    command.commit_move(moved, at(2)).await.unwrap();
+    bench.assert_once(60).await;
+    owner.write(&bench.outputs(60..90), 90, at(3)).await.unwrap();
+    bench.assert_once(90).await;
+
+    // A commit whose answer was lost before a command's is not made again.
+    let mut lost_its_answer = visit().await;
+    owner.write(&bench.outputs(90..100), 100, at(4)).await.unwrap();
+    lost_its_answer.write(&bench.outputs(90..100), 100, at(4)).await.unwrap();
+    bench.assert_once(100).await;
+    assert_eq!(unfinished_uploads(&bench.lake, Duration::ZERO).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_command_lets_an_owner_that_it_was_faster_than_write_first() {
+    let bench = Bench::new().await;
+    let mut owner = bench.claim().await;
+    bench.flush(&mut owner, 0..30).await;
+    let patience = Duration::from_millis(200);
+    let mut command = Loader::visit(bench.lake.clone(), bench.place.clone(), patience).await.unwrap();
+    let moved = bench.rewrite_all(&mut command).await;
+    owner.ledger.take_turn().await.unwrap();
+    let writes = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        owner.ledger.check_owner().await.expect("nobody has written");
+        owner.write(&bench.outputs(30..31), 31, at(2)).await.unwrap();
+    };
+    // The owner has rewritten one of the files meanwhile.
+    let (moved, ()) = tokio::join!(command.commit_move(moved, at(2)), writes);
+    assert!(matches!(moved, Err(Error::Rearranged { .. }) | Ok(_)));
+    bench.assert_once(31).await;
+}
+
+#[tokio::test]
+async fn what_a_command_staged_before_another_instance_claims_is_thrown_away_and_not_committed() {
+    let bench = Bench::new().await;
+    let mut owner = bench.claim().await;
+    bench.flush(&mut owner, 0..30).await;
+    let mut command =
+        Loader::visit(bench.lake.clone(), bench.place.clone(), Duration::from_millis(200)).await.unwrap();
+    let moved = bench.rewrite_all(&mut command).await;
+    bench.claim().await;
+    let error = command.commit_move(moved, at(2)).await.unwrap_err();
+    assert!(matches!(error, Error::Fenced { .. }), "{error}");
+    bench.assert_once(30).await;
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! Moves malformed records that can be read now from `events_malformed` to `events`.
 //!
-//! Partition by partition, as its owner: one commit names the new files of `events` and what is left of the files
+//! Partition by partition, beside its owner: one commit names the new files of `events` and what is left of the files
 //! of `events_malformed`, so that a kill is finished by whoever claims the partition next.
 
+mod left;
 mod partition;
 mod report;
 
@@ -11,21 +12,17 @@ use std::time::Duration;
 use chrono::NaiveDate;
 use clap::Args;
 use common::avro::Registry;
-use common::run::{Clock, new_run_id};
+use common::run::{Clock, Shutdown};
 use common::settings::{RegistryArgs, duration};
 
-use crate::commands::{FilesArgs, OutputArgs};
+use crate::commands::{FilesArgs, OutputArgs, while_others_write};
 use crate::error::Error;
 use crate::inventory::states;
 use crate::judging::Judge;
-use crate::place::Place;
 use crate::schemas::Schemas;
 use crate::transform::Reason;
 use partition::Partition;
 pub use report::Replayed;
-
-/// How often a partition is begun again because a running instance has taken it over.
-const ATTEMPTS: u32 = 3;
 
 /// Settings of `replay-malformed`.
 #[derive(Debug, Clone, Args)]
@@ -69,41 +66,21 @@ impl Selection {
     }
 }
 
-/// Tries all that is selected. Only partitions that have something to move are claimed.
-pub async fn run(args: &ReplayArgs, clock: &Clock) -> Result<Replayed, Error> {
+/// Tries all that is selected. An instance may go on meanwhile.
+pub async fn run(args: &ReplayArgs, clock: &Clock, shutdown: &Shutdown) -> Result<Replayed, Error> {
     let lake = args.files.open().await?;
     let schemas = Schemas::new(Registry::open(&args.registry.registry)?, args.outage_limit);
-    let mut judge = Judge::new(schemas);
-    let (topic, owner) = (&args.files.topic, format!("replay-malformed {}", new_run_id()));
+    let (judge, topic) = (Judge::new(schemas), &args.files.topic);
     let selection = Selection { reason: args.reason, from: args.from, to: args.to };
     let mut replayed = Replayed::of(topic);
     for place in states(&lake, topic).await?.into_keys() {
-        let (lake, patience) = (lake.clone(), args.outage_limit);
-        let mut partition =
-            Partition { lake, place, selection, owner: &owner, patience, clock, judge: &mut judge };
-        replayed.add(try_partition(&mut partition).await?);
-    }
-    Ok(replayed)
-}
-
-async fn try_partition(partition: &mut Partition<'_>) -> Result<Replayed, Error> {
-    let surveyed = partition.survey().await?;
-    if surveyed.moved == 0 {
-        return Ok(surveyed);
-    }
-    let mut attempt = 1;
-    loop {
-        match partition.replay().await {
-            Err(error @ Error::Fenced { .. }) if attempt < ATTEMPTS => {
-                attempt += 1;
-                tracing::info!(%error, "beginning again");
-            }
-            done => return done,
+        if shutdown.requested() {
+            break;
         }
+        let (lake, patience, judge) = (lake.clone(), args.outage_limit, &judge);
+        let partition = Partition { lake, place, selection, patience, clock, judge, shutdown };
+        while_others_write(async || partition.replay(&mut replayed).await).await?;
     }
-}
-
-/// The place in messages.
-fn no_longer(place: &Place) -> Error {
-    Error::Busy { place: place.clone() }
+    replayed.interrupted = shutdown.requested();
+    Ok(replayed)
 }

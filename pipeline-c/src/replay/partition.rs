@@ -2,31 +2,28 @@
 
 use std::time::Duration;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Int64Type, TimestampMicrosecondType};
-use arrow_array::{Array, RecordBatch};
 use common::lake::{Lake, LakeError};
-use common::run::Clock;
+use common::run::{Clock, Shutdown};
 use futures::TryStreamExt;
-use parquet::arrow::ParquetRecordBatchStreamBuilder;
 
-use super::{Replayed, Selection, no_longer};
+use super::left::{Fate, left_of, reason, record};
+use super::{Replayed, Selection};
 use crate::batch::Batch;
+use crate::encode;
 use crate::error::Error;
 use crate::inventory::{Described, Files, Footers, Undescribed, describe};
 use crate::judging::Judge;
-use crate::load::Loader;
+use crate::load::{Loader, Move};
 use crate::place::{Place, Stream};
 use crate::rewrite;
-use crate::transform::Record;
 
-/// Moved rows in memory, about; more are committed in several pieces.
+/// Moved rows in memory, about; more become several files.
 const BATCH_BYTES: u64 = 64 * 1024 * 1024;
 
-/// How often the files are listed again because one was replaced meanwhile.
-const ATTEMPTS: u32 = 5;
+/// Rows that one commit is about, at most, but for those of its last file.
+const ROWS_A_COMMIT: usize = 4_000_000;
 
-/// One partition, and who replays it.
+/// One partition, and how it is replayed.
 pub struct Partition<'a> {
     /// Where its files are.
     pub lake: Lake,
@@ -34,63 +31,66 @@ pub struct Partition<'a> {
     pub place: Place,
     /// What is tried.
     pub selection: Selection,
-    /// Who claims it.
-    pub owner: &'a str,
     /// How long the lake may be away.
     pub patience: Duration,
     /// Tells the time of ingestion.
     pub clock: &'a Clock,
     /// Tells what can be read.
-    pub judge: &'a mut Judge,
+    pub judge: &'a Judge,
+    /// Whether to stop.
+    pub shutdown: &'a Shutdown,
 }
 
-/// A file some of whose rows move.
-struct Emptied {
+/// Rows on their way, for one commit.
+struct Shift {
+    moved: Move,
+    batch: Batch,
+    generation: u32,
+    changed: Vec<Changed>,
+    counts: Replayed,
+}
+
+/// A file that changes, and what becomes of each of its rows.
+struct Changed {
     file: Described,
-    kept: Vec<bool>,
+    fates: Vec<Fate>,
 }
 
 impl Partition<'_> {
-    /// Tries everything and moves nothing. An instance may go on writing meanwhile.
-    pub async fn survey(&mut self) -> Result<Replayed, Error> {
-        'again: for _ in 0..ATTEMPTS {
-            let mut found = Replayed::default();
-            for file in self.files().await? {
-                match self.split(&file, None, &mut found).await {
-                    Ok(_) => {}
-                    Err(Error::Lake(LakeError::Changed(_))) => continue 'again,
-                    Err(error) => return Err(error),
-                }
-            }
-            return Ok(found);
-        }
-        Err(no_longer(&self.place))
-    }
-
-    /// Claims the partition and moves what can be read now.
-    pub async fn replay(&mut self) -> Result<Replayed, Error> {
-        let (lake, place) = (self.lake.clone(), self.place.clone());
-        let mut loader =
-            Loader::claim_files(lake, place, self.owner, self.clock.now(), self.patience).await?;
-        let mut done = Replayed::default();
+    /// Moves what can be read now. `done` counts what has happened, also where this fails or is stopped.
+    pub async fn replay(&self, done: &mut Replayed) -> Result<(), Error> {
+        let mut loader = Loader::visit(self.lake.clone(), self.place.clone(), self.patience).await?;
         let mut files = self.files().await?;
         files.sort_by_key(|file| (file.file.generation, file.file.first_offset));
-        for files in files.chunk_by(|a, b| a.file.generation == b.file.generation) {
-            let mut batch = Batch::starting_at(self.place.partition, 0);
-            let mut emptied = Vec::new();
-            for file in files {
-                let kept = self.split(file, Some(&mut batch), &mut done).await?;
-                if kept.contains(&false) {
-                    emptied.push(Emptied { file: file.clone(), kept });
-                }
-                if batch.bytes >= BATCH_BYTES {
-                    let full = std::mem::replace(&mut batch, Batch::starting_at(self.place.partition, 0));
-                    self.shift(&mut loader, full, std::mem::take(&mut emptied), &mut done).await?;
-                }
+        let mut files = files.into_iter().peekable();
+        while let Some(first) = files.peek() {
+            let mut shift = self.begin(&mut loader, first.file.generation).await?;
+            while shift.has_room()
+                && let Some(file) = files.next_if(|next| next.file.generation == shift.generation)
+            {
+                // Nothing was committed: what is staged is for the next owner to throw away.
+                let Some(split) = self.shutdown.or(Box::pin(self.split(file, &mut shift, &loader))).await
+                else {
+                    return Ok(());
+                };
+                split?;
             }
-            self.shift(&mut loader, batch, emptied, &mut done).await?;
+            let Some(staged) = self.shutdown.or(Box::pin(self.stage(&mut shift, &loader))).await else {
+                return Ok(());
+            };
+            staged?;
+            if !shift.changed.is_empty() {
+                shift.counts.in_both_ms = loader.commit_move(shift.moved, self.clock.now()).await?;
+            }
+            done.add(shift.counts);
         }
-        Ok(done)
+        Ok(())
+    }
+
+    async fn begin(&self, loader: &mut Loader, generation: u32) -> Result<Shift, Error> {
+        let moved = loader.begin_move().await?;
+        let batch = Batch::starting_at(self.place.partition, 0);
+        Ok(Shift { moved, batch, generation, changed: Vec::new(), counts: Replayed::default() })
     }
 
     /// The selected files of malformed records.
@@ -105,92 +105,75 @@ impl Partition<'_> {
         }
     }
 
-    /// Tries the rows of a file, adds what can be read to `batch`, and tells which rows stay.
-    async fn split(
-        &mut self,
-        file: &Described,
-        mut batch: Option<&mut Batch>,
-        done: &mut Replayed,
-    ) -> Result<Vec<bool>, Error> {
+    /// Tries the rows of a file. What can be read now goes to the batch, and to new files whenever that is full.
+    async fn split(&self, file: Described, shift: &mut Shift, loader: &Loader) -> Result<(), Error> {
         let damaged = |error| LakeError::from_parquet(&file.meta.path, error);
-        let reader = self.lake.file(file.meta.clone());
-        let builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(damaged)?;
-        let mut batches = builder.build().map_err(damaged)?;
-        let mut kept = Vec::with_capacity(usize::try_from(file.file.rows).unwrap_or_default());
+        let mut batches = encode::read(self.lake.file(file.meta.clone())).await.map_err(damaged)?;
+        let mut fates = Vec::with_capacity(usize::try_from(file.file.rows).unwrap_or_default());
         while let Some(rows) = batches.try_next().await.map_err(damaged)? {
             for row in 0..rows.num_rows() {
-                kept.push(self.stays(&rows, row, batch.as_deref_mut(), done).await?);
-            }
-        }
-        Ok(kept)
-    }
-
-    async fn stays(
-        &mut self,
-        rows: &RecordBatch,
-        row: usize,
-        batch: Option<&mut Batch>,
-        done: &mut Replayed,
-    ) -> Result<bool, Error> {
-        let reason = rows.column(6).as_string::<i32>().value(row);
-        if self.selection.reason.is_some_and(|wanted| wanted.code() != reason) {
-            return Ok(true);
-        }
-        let keys = rows.column(4).as_binary::<i32>();
-        let record = Record {
-            offset: rows.column(2).as_primitive::<Int64Type>().value(row),
-            timestamp_ms: rows
-                .column(3)
-                .as_primitive::<TimestampMicrosecondType>()
-                .value(row)
-                .div_euclid(1_000),
-            key: keys.is_valid(row).then(|| keys.value(row)),
-            value: Some(rows.column(5).as_binary::<i32>().value(row)),
-        };
-        done.read += 1;
-        match self.judge.judge(&record).await? {
-            Ok(event) => {
-                done.moved += 1;
-                if let Some(batch) = batch {
-                    batch.push(&record, Ok(event));
+                let was = reason(&rows, row);
+                if self.selection.reason.is_some_and(|wanted| wanted.code() != was) {
+                    fates.push(Fate::Stays);
+                    continue;
                 }
-                Ok(false)
-            }
-            Err(malformed) => {
-                *done.still_malformed.entry(malformed.reason.code().to_owned()).or_default() += 1;
-                Ok(true)
+                let record = record(&rows, row);
+                let judged = self.judge.judge(&record).await?;
+                fates.push(shift.counts.count(was, &judged));
+                if judged.is_ok() {
+                    shift.batch.push(&record, judged);
+                }
+                if shift.batch.bytes >= BATCH_BYTES {
+                    self.move_in(shift, loader).await?;
+                }
             }
         }
+        if fates.iter().any(|fate| *fate != Fate::Stays) {
+            shift.changed.push(Changed { file, fates });
+        }
+        Ok(())
     }
 
-    /// Moves rows into `events`, and takes them out of the files they come from.
-    async fn shift(
-        &self,
-        loader: &mut Loader,
-        batch: Batch,
-        emptied: Vec<Emptied>,
-        done: &mut Replayed,
-    ) -> Result<(), Error> {
-        let Some(generation) = emptied.first().map(|emptied| emptied.file.file.generation) else {
-            return Ok(());
-        };
-        let at = self.clock.now();
-        let mut moved = loader.begin_move().await?;
-        let outputs = batch.into_outputs(&self.place, at);
-        done.files += outputs.len() as u64;
-        loader.move_in(&mut moved, &outputs, generation).await?;
-        for Emptied { file: Described { file, meta }, kept } in &emptied {
-            if kept.contains(&true) {
-                let rewritten = loader.rewrite(&moved, file, meta, async |to, label| {
-                    rewrite::remaining(loader.file(meta), file, kept, label, to).await
-                });
-                let left = rewritten.await?;
-                moved.leave(left);
-            } else {
-                moved.remove(meta);
+    async fn move_in(&self, shift: &mut Shift, loader: &Loader) -> Result<(), Error> {
+        let batch = std::mem::replace(&mut shift.batch, Batch::starting_at(self.place.partition, 0));
+        let outputs = batch.into_outputs(&self.place, self.clock.now());
+        shift.counts.files += outputs.len() as u64;
+        loader.move_in(&mut shift.moved, &outputs, shift.generation).await
+    }
+
+    /// Stages the rows that move, and what is left of the files that they come from.
+    async fn stage(&self, shift: &mut Shift, loader: &Loader) -> Result<(), Error> {
+        self.move_in(shift, loader).await?;
+        for Changed { file: Described { file, meta }, fates } in &shift.changed {
+            let left = fates.iter().filter(|fate| **fate != Fate::Moves).count() as u64;
+            if left == 0 {
+                shift.moved.remove(meta);
+                continue;
             }
+            let rewritten = loader.rewrite(&shift.moved, file, meta, async |to, label| {
+                let mut of_rows = fates.as_slice();
+                rewrite::remaining(loader.file(meta), file, label, to, async |rows| {
+                    let (now, later) = of_rows.split_at(rows.num_rows());
+                    of_rows = later;
+                    left_of(&rows, now, self.judge).await
+                })
+                .await
+            });
+            let rewritten = rewritten.await?;
+            if rewritten.file.rows != left {
+                let reason = format!("{left} rows were to be left in it, {} are", rewritten.file.rows);
+                return Err(LakeError::Damaged { path: file.path.clone(), reason }.into());
+            }
+            shift.moved.leave(rewritten);
         }
-        done.in_both_ms = done.in_both_ms.max(loader.commit_move(moved, at).await?);
         Ok(())
+    }
+}
+
+impl Shift {
+    /// Whether another file may be part of the same commit.
+    fn has_room(&self) -> bool {
+        let rows: usize = self.changed.iter().map(|changed| changed.fates.len()).sum();
+        self.counts.files == 0 && rows < ROWS_A_COMMIT
     }
 }

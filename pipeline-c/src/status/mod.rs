@@ -1,5 +1,6 @@
 //! How far the job is, read from the state objects and from Kafka.
 
+mod problem;
 mod report;
 
 use std::collections::BTreeMap;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
-use common::lake::{Expect, Lake};
+use common::lake::{EVENTS, EVENTS_MALFORMED, Expect, Lake, Upload};
 use common::run::Clock;
 use common::settings::{KafkaArgs, LakeArgs};
 
@@ -17,10 +18,10 @@ use crate::error::Error;
 use crate::history::newest_reports;
 use crate::inventory::states_as_found;
 use crate::ledger::LogRange;
-use crate::place::{PartitionId, Place};
+use crate::place::PartitionId;
 use crate::state::State;
 use crate::topic_log::TopicLog;
-use report::{OpenFile, PartitionStatus, PendingFile, Status};
+use report::{OpenFile, PartitionStatus, PendingFile, RemovedFile, Status};
 
 /// How long Kafka is asked before the status is shown without it.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -42,6 +43,7 @@ pub async fn run(args: &StatusArgs, clock: &Clock) -> Result<Status, Error> {
     let log = Arc::new(TopicLog::open(&args.kafka, ANSWER_WITHIN)?);
     let topic = &args.kafka.topic;
     let (states, logs) = tokio::join!(states_as_found(&lake, topic), log.ask(ranges));
+    let uploads = [lake.uploads(EVENTS).await?, lake.uploads(EVENTS_MALFORMED).await?].concat();
     let (logs, kafka_error) = match logs {
         Ok(logs) => (logs, None),
         Err(error) => (BTreeMap::new(), Some(error.to_string())),
@@ -51,7 +53,12 @@ pub async fn run(args: &StatusArgs, clock: &Clock) -> Result<Status, Error> {
     for (place, state) in states? {
         let range = logs.get(&place.partition).copied();
         let known = match state {
-            Ok(state) => of_state(&lake, &state, range).await?,
+            Ok(state) => {
+                let mut known = of_state(&lake, &uploads, &state, range).await?;
+                let reachable = kafka_error.is_none();
+                known.problem = problem::of(&log, reachable, &state, range, &known).await;
+                known
+            }
             Err(error) => PartitionStatus {
                 partition: place.partition.0,
                 error: Some(error.to_string()),
@@ -77,7 +84,13 @@ fn ranges(log: &TopicLog) -> Result<BTreeMap<PartitionId, LogRange>, Error> {
     log.partitions()?.into_iter().map(|partition| Ok((partition, log.range(partition)?))).collect()
 }
 
-async fn of_state(lake: &Lake, state: &State, log: Option<LogRange>) -> Result<PartitionStatus, Error> {
+/// What the lake shows of a partition's state object.
+async fn of_state(
+    lake: &Lake,
+    uploads: &[Upload],
+    state: &State,
+    log: Option<LogRange>,
+) -> Result<PartitionStatus, Error> {
     let mut pending = Vec::new();
     for file in state.all_pending() {
         let standing = lake.head(&file.file.path).await?.map(|meta| meta.version);
@@ -86,10 +99,18 @@ async fn of_state(lake: &Lake, state: &State, log: Option<LogRange>) -> Result<P
             (Expect::Version(replaced), Some(now)) => now != *replaced,
             (Expect::Absent | Expect::Any, Some(_)) => true,
         };
+        let staged = uploads.iter().any(|upload| upload.id == file.staged.upload);
         let (path, rows, bytes) = (file.file.path.clone(), file.file.rows, file.file.bytes);
-        pending.push(PendingFile { path, rows, bytes, visible });
+        pending.push(PendingFile { path, rows, bytes, visible, lost: !visible && !staged });
+    }
+    let mut removals = Vec::new();
+    for removal in &state.removals {
+        let standing = lake.head(&removal.path).await?;
+        let gone = standing.is_none_or(|meta| meta.version != removal.object);
+        removals.push(RemovedFile { path: removal.path.clone(), gone });
     }
     let newest = state.last_record.as_ref().map(|record| record.timestamp_ms);
+    let newest = newest.and_then(DateTime::<Utc>::from_timestamp_millis);
     let open = state.tails.iter().map(|tail| &tail.file);
     let open = open.chain(state.pending.iter().filter(|file| !file.closed).map(|file| &file.file));
     let open: BTreeMap<&String, OpenFile> = open
@@ -101,28 +122,16 @@ async fn of_state(lake: &Lake, state: &State, log: Option<LogRange>) -> Result<P
         log_start: log.map(|log| log.start),
         end_offset: log.map(|log| log.end),
         lag: log.map(|log| (log.end - state.next_offset).max(0)),
-        problem: log.and_then(|log| problem(state, log)),
-        newest_visible_at: newest.and_then(DateTime::<Utc>::from_timestamp_millis),
+        newest_committed_at: newest,
+        newest_visible_at: newest.filter(|_| pending.iter().all(|file| file.visible)),
         owner: Some(state.owner.clone()),
         epoch: Some(state.epoch),
         committed_at: Some(state.committed_at),
         lost_offsets: state.lost.iter().map(|lost| lost.to - lost.from).sum(),
         open: open.into_values().collect(),
         pending,
+        removals,
+        problem: None,
         error: None,
     })
-}
-
-/// What would stop the next run.
-fn problem(state: &State, log: LogRange) -> Option<String> {
-    let (next_offset, topic) = (state.next_offset, state.topic.as_str().into());
-    let place = Place { topic, partition: state.partition };
-    let error = if next_offset > log.end {
-        Error::NewTopic { place, next_offset, log_end: log.end }
-    } else if next_offset < log.start {
-        Error::Gap { place, next_offset, log_start: log.start }
-    } else {
-        return None;
-    };
-    Some(error.to_string())
 }

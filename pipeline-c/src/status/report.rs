@@ -18,7 +18,7 @@ pub struct Status {
     pub at: DateTime<Utc>,
     /// Why Kafka's side is not shown.
     pub kafka_error: Option<String>,
-    /// Records that are not visible yet, in all partitions.
+    /// Records that are to be read, in all partitions.
     pub lag: Option<i64>,
     /// Kafka's timestamp of the newest record that is visible.
     pub newest_visible_at: Option<DateTime<Utc>>,
@@ -44,6 +44,8 @@ pub struct PartitionStatus {
     /// Offsets to be read.
     pub lag: Option<i64>,
     /// Kafka's timestamp of the last record that was committed.
+    pub newest_committed_at: Option<DateTime<Utc>>,
+    /// The same, where all that was committed is visible.
     pub newest_visible_at: Option<DateTime<Utc>>,
     /// The instance that claimed it last.
     pub owner: Option<String>,
@@ -55,9 +57,11 @@ pub struct PartitionStatus {
     pub lost_offsets: i64,
     /// Files that the next rows of their dates are added to.
     pub open: Vec<OpenFile>,
-    /// Files of the last commit.
+    /// Files of the last commit, in the order in which they become visible.
     pub pending: Vec<PendingFile>,
-    /// What will stop the next run.
+    /// Files that are removed after that: their rows have moved.
+    pub removals: Vec<RemovedFile>,
+    /// What will stop the next run, and what to do.
     pub problem: Option<String>,
     /// Why its state object cannot be read.
     pub error: Option<String>,
@@ -85,6 +89,17 @@ pub struct PendingFile {
     pub bytes: u64,
     /// Whether readers see it already; the next commit takes it off the list then.
     pub visible: bool,
+    /// Whether it can never become visible: what was staged for it is gone.
+    pub lost: bool,
+}
+
+/// A file all of whose rows have moved.
+#[derive(Debug, Serialize)]
+pub struct RemovedFile {
+    /// Its path.
+    pub path: String,
+    /// Whether it is gone already.
+    pub gone: bool,
 }
 
 impl PartitionStatus {
@@ -112,14 +127,18 @@ impl fmt::Display for Status {
         let (next, end, lag, open, rows, bytes) = ("next", "end", "lag", "open files", "rows", "bytes");
         writeln!(
             f,
-            "partition {next:>14} {end:>14} {lag:>12} {open:>10} {rows:>12} {bytes:>12}  pending  newest visible"
+            "partition {next:>14} {end:>14} {lag:>12} {open:>10} {rows:>12} {bytes:>12}  pending removals  newest visible"
         )?;
         for partition in &self.partitions {
             let number = |value: Option<i64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
-            let newest = partition.newest_visible_at.map_or_else(|| "-".to_owned(), shown);
+            let newest = match (partition.newest_visible_at, partition.newest_committed_at) {
+                (Some(at), _) => shown(at),
+                (None, Some(_)) => "not all is".to_owned(),
+                (None, None) => "-".to_owned(),
+            };
             writeln!(
                 f,
-                "{:>9} {:>14} {:>14} {:>12} {:>10} {:>12} {:>12} {:>8}  {newest}",
+                "{:>9} {:>14} {:>14} {:>12} {:>10} {:>12} {:>12} {:>8} {:>8}  {newest}",
                 partition.partition,
                 number(partition.next_offset),
                 number(partition.end_offset),
@@ -128,6 +147,7 @@ impl fmt::Display for Status {
                 partition.open.iter().map(|file| file.rows).sum::<u64>(),
                 partition.open.iter().map(|file| file.bytes).sum::<u64>(),
                 partition.pending.iter().filter(|file| !file.visible).count(),
+                partition.removals.iter().filter(|file| !file.gone).count(),
             )?;
         }
         for problem in self.partitions.iter().filter_map(PartitionStatus::problem) {
@@ -136,7 +156,11 @@ impl fmt::Display for Status {
         for file in
             self.partitions.iter().flat_map(|partition| &partition.pending).filter(|file| !file.visible)
         {
-            writeln!(f, "pending: {} ({} rows)", file.path, file.rows)?;
+            writeln!(f, "committed, not visible yet: {} ({} rows)", file.path, file.rows)?;
+        }
+        for file in self.partitions.iter().flat_map(|partition| &partition.removals).filter(|file| !file.gone)
+        {
+            writeln!(f, "to be removed, its rows have moved: {}", file.path)?;
         }
         if let Some(error) = &self.kafka_error {
             writeln!(f, "Kafka: {error}; its offsets are not shown")?;

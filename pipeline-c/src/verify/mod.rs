@@ -55,7 +55,7 @@ pub struct VerifyArgs {
 pub async fn run(args: &VerifyArgs) -> Result<Verified, Error> {
     let lake = Lake::open(&args.lake.lake).await?;
     let registry = Registry::open(&args.registry.registry)?;
-    let mut judge = Judge::new(Schemas::new(registry, args.outage_limit));
+    let judge = Judge::new(Schemas::new(registry, args.outage_limit));
     let log = Arc::new(TopicLog::open(&args.kafka, ANSWER_WITHIN)?);
     let known = log.ask(TopicLog::partitions).await?;
     let topic = args.kafka.topic.clone();
@@ -65,7 +65,7 @@ pub async fn run(args: &VerifyArgs) -> Result<Verified, Error> {
     let mut proofs = Vec::with_capacity(consumed.len());
     for place in consumed.keys() {
         let exists = known.contains(&place.partition);
-        proofs.push(prove(&lake, &log, &mut judge, place, exists).await?);
+        proofs.push(prove(&lake, &log, &judge, place, exists).await?);
     }
     let stray =
         owned.into_iter().filter(|(place, _)| !consumed.contains_key(place)).flat_map(|(_, files)| files);
@@ -89,7 +89,7 @@ pub async fn run(args: &VerifyArgs) -> Result<Verified, Error> {
 async fn prove(
     lake: &Lake,
     log: &Arc<TopicLog>,
-    judge: &mut Judge,
+    judge: &Judge,
     place: &Place,
     exists: bool,
 ) -> Result<Proof, Error> {

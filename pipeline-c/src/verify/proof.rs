@@ -54,7 +54,7 @@ pub(super) struct Filing {
 pub struct Prover<'a> {
     pub(super) lake: &'a Lake,
     log: &'a Arc<TopicLog>,
-    judge: &'a mut Judge,
+    judge: &'a Judge,
     place: &'a Place,
     snapshot: &'a Snapshot,
     pub(super) proof: Proof,
@@ -74,7 +74,7 @@ impl<'a> Prover<'a> {
     pub fn new(
         lake: &'a Lake,
         log: &'a Arc<TopicLog>,
-        judge: &'a mut Judge,
+        judge: &'a Judge,
         place: &'a Place,
         snapshot: &'a Snapshot,
     ) -> Self {
