@@ -32,7 +32,9 @@ build_floor() {
 build_floor
 if [ $KEEP = no ]; then trap 'world drop "$TOPIC"; world forget "$LAKE"; world forget "$LAKE-script"' EXIT; fi
 if world make "$TOPIC" $PARTITIONS 2>/dev/null; then
-  produce --count $EVENTS --from "$(date -u -d '-20 days' +%F)" --to "$(date -u +%F)"
+  measured "producer, $EVENTS events to one broker" "$BIN/producer" events --brokers "$TEST_KAFKA_BROKERS" \
+    --registry "$TEST_REGISTRY_URL" --topic "$TOPIC" --count $EVENTS \
+    --from "$(date -u -d '-20 days' +%F)" --to "$(date -u +%F)"
 fi
 
 for _ in $(seq "$RUNS"); do

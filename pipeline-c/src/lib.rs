@@ -9,6 +9,7 @@ mod encode;
 mod error;
 mod extract;
 mod fingerprint;
+pub mod heap;
 mod history;
 mod inventory;
 mod judging;

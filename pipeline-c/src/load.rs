@@ -143,18 +143,20 @@ impl Loader {
         next_offset: i64,
         at: DateTime<Utc>,
     ) -> Result<(), Error> {
-        while let Err(error) = self.write_unseen(outputs, next_offset, at).await {
-            if !matches!(error, Error::Rearranged { .. }) {
-                return Err(error);
-            }
-            tracing::info!(%error, "writing again");
-            self.ledger.take_turn().await?;
-            // The commit happened, and only its answer was lost before the command's: no command moves this offset.
+        loop {
+            self.publish().await?;
+            // Also where a commit happened, and its answer was lost before a command's: no command moves this offset.
             if self.next_offset() >= next_offset {
-                break;
+                return Ok(());
+            }
+            if let Err(error) = self.write_unseen(outputs, next_offset, at).await {
+                if !matches!(error, Error::Rearranged { .. }) {
+                    return Err(error);
+                }
+                tracing::info!(%error, "writing again");
+                self.ledger.take_turn().await?;
             }
         }
-        self.publish().await
     }
 
     async fn write_unseen(
@@ -173,11 +175,25 @@ impl Loader {
         let commit = new_run_id();
         let mut after = self.ledger.state().clone();
         after.settle(self.rule);
-        let files: Vec<_> = stream::iter(outputs)
+        let staged: Vec<_> = stream::iter(outputs)
             .map(|output| self.stage_file(&after, output, &commit))
             .buffer_unordered(FILES_AT_ONCE)
-            .try_collect()
-            .await?;
+            .collect()
+            .await;
+        let (mut files, mut failed) = (Vec::with_capacity(staged.len()), None);
+        for file in staged {
+            match file {
+                Ok(file) => files.push(file),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        if let Some(error) = failed {
+            // This owner goes on; nobody else would throw them away soon.
+            if matches!(error, Error::Rearranged { .. }) {
+                self.throw_away(&files).await;
+            }
+            return Err(error);
+        }
         failpoint("staged");
         Ok(StagedFiles { commit, files, after })
     }

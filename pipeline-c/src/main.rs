@@ -7,6 +7,7 @@ use common::run::{Clock, Exit, Shutdown};
 use pipeline_c::{Command, Config};
 
 fn main() -> ExitCode {
+    pipeline_c::heap::bound();
     let runtime = tokio::runtime::Runtime::new().expect("the system has threads and sockets for a program");
     let code = runtime.block_on(asked());
     // What waits for a broker that does not answer is not waited for.

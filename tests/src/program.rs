@@ -231,6 +231,15 @@ impl Running {
         self.send("HUP").await;
     }
 
+    /// The most memory that it has had so far, in MiB.
+    #[must_use]
+    pub fn peak_mib(&self) -> u64 {
+        let pid = self.child.id().expect("it has not ended");
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+    }
+
     /// Lets it go on and returns at once.
     pub async fn wake(&self) {
         self.send("CONT").await;

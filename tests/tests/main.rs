@@ -13,6 +13,7 @@ mod compact;
 mod demo;
 mod disk_full;
 mod events;
+mod events_memory;
 mod events_s3_faults;
 mod events_status;
 mod events_verify;
