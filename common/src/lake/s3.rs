@@ -13,7 +13,7 @@ use aws_sdk_s3::operation::put_object::PutObjectError;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use url::Url;
 
 use super::{Expect, LakeError, ObjectMeta, Staged, Version};
@@ -278,7 +278,7 @@ impl S3 {
             bucket: self.bucket.clone(),
             key: self.key(path),
             upload: upload.upload_id.unwrap_or_default(),
-            buffer: BytesMut::new(),
+            buffer: Vec::new(),
             parts: Vec::new(),
             size: 0,
         })
@@ -348,7 +348,8 @@ pub(super) struct PartWriter {
     bucket: String,
     key: String,
     upload: String,
-    buffer: BytesMut,
+    /// Less than a part; a full one is never kept beside the next.
+    buffer: Vec<u8>,
     parts: Vec<String>,
     size: u64,
 }
@@ -358,12 +359,15 @@ impl PartWriter {
         &self.upload
     }
 
-    pub(super) async fn write(&mut self, bytes: Bytes) -> Result<(), LakeError> {
+    pub(super) async fn write(&mut self, mut bytes: Bytes) -> Result<(), LakeError> {
         self.size += bytes.len() as u64;
-        self.buffer.extend_from_slice(&bytes);
-        while self.buffer.len() >= PART_BYTES {
-            let full = self.buffer.split_to(PART_BYTES).freeze();
-            self.send(full).await?;
+        while !bytes.is_empty() {
+            let room = PART_BYTES - self.buffer.len();
+            self.buffer.extend_from_slice(&bytes.split_to(room.min(bytes.len())));
+            if self.buffer.len() == PART_BYTES {
+                let full = std::mem::take(&mut self.buffer);
+                self.send(full.into()).await?;
+            }
         }
         Ok(())
     }
@@ -386,8 +390,8 @@ impl PartWriter {
 
     pub(super) async fn finish(mut self) -> Result<(String, Vec<String>, u64), LakeError> {
         if !self.buffer.is_empty() || self.parts.is_empty() {
-            let rest = self.buffer.split().freeze();
-            self.send(rest).await?;
+            let rest = std::mem::take(&mut self.buffer);
+            self.send(rest.into()).await?;
         }
         Ok((self.upload, self.parts, self.size))
     }
