@@ -25,7 +25,6 @@ load() {
 }
 
 command -v wrk >/dev/null || { echo "wrk is missing: apt-get install wrk" >&2; exit 1; }
-(cd "$ROOT" && cargo build --release --locked -p producer -p pipeline-a -p pipeline-b -p pipeline-c -p api)
 if [ $KEEP = no ]; then
   trap 'tables drop "$DB"; for t in $DB ${DB}_large; do topic drop $t; topic forget "s3://$TEST_S3_BUCKET/$t"; done' EXIT
 fi

@@ -28,7 +28,6 @@ build_floor() {
     "$(find "$build" -name libz.a | head -1)" "$(find "$build" -name libzstd.a | head -1)" -lm -lpthread -ldl -o "$FLOOR"
 }
 
-(cd "$ROOT" && cargo build --release --locked -p producer -p pipeline-c)
 build_floor
 if [ $KEEP = no ]; then trap 'world drop "$TOPIC"; world forget "$LAKE"; world forget "$LAKE-script"' EXIT; fi
 if world make "$TOPIC" $PARTITIONS 2>/dev/null; then

@@ -11,7 +11,6 @@ job_b() { measured "$1" "$BIN/pipeline-b" --source "$SOURCE" --lake "$LAKE" --ou
 # 2,000 rows on the table's last two days.
 append() { "$BIN/producer" append --source "$SOURCE" --per-day 1000 --popularity even >&2; }
 
-(cd "$ROOT" && cargo build --release --locked -p producer -p pipeline-a -p pipeline-b)
 if [ $KEEP = no ]; then trap 'world drop "$DB"' EXIT; fi
 world create "$DB"
 if ! world holds "$DB" "$TRANSACTIONS"; then
