@@ -67,7 +67,9 @@ pub struct Output {
 pub struct Batch {
     /// All records below this offset are in here, or were flushed before.
     pub next_offset: i64,
-    /// The record before it.
+    /// The first record in here.
+    pub first_record: Option<Fingerprint>,
+    /// The record before `next_offset`.
     pub last_record: Option<Fingerprint>,
     /// What was counted.
     pub tally: Tally,
@@ -85,6 +87,7 @@ impl Batch {
         Self {
             partition,
             next_offset,
+            first_record: None,
             last_record: None,
             tally: Tally::default(),
             bytes: 0,
@@ -125,7 +128,8 @@ struct Span(Option<(i64, i64)>);
 
 impl Span {
     fn widen(&mut self, offset: i64) {
-        self.0 = Some((self.0.map_or(offset, |(first, _)| first), offset));
+        let (first, last) = self.0.unwrap_or((offset, offset));
+        self.0 = Some((first.min(offset), last.max(offset)));
     }
 }
 
@@ -242,3 +246,19 @@ column!(BinaryColumn, BinaryBuilder, BinaryBuilder::with_capacity(8, 64));
 column!(Int32Column, Int32Builder, Int32Builder::with_capacity(8));
 column!(Int64Column, Int64Builder, Int64Builder::with_capacity(8));
 column!(MicrosColumn, TimestampMicrosecondBuilder, TimestampMicrosecondBuilder::with_capacity(8));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_holds_offsets_in_any_order() {
+        for order in [[3, 7, 5], [7, 5, 3], [5, 3, 7]] {
+            let mut span = Span::default();
+            for offset in order {
+                span.widen(offset);
+            }
+            assert_eq!(span.0, Some((3, 7)), "{order:?}");
+        }
+    }
+}

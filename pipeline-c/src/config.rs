@@ -101,8 +101,12 @@ pub struct GateArgs {
     /// What to do when Kafka has deleted records that were not read yet: `skip` goes on and records the loss
     #[arg(long, env = "ON_GAP", value_enum, default_value_t)]
     pub on_gap: OnGap,
-    /// What to do when the topic ends before what was read, so is another one of the same name: `restart` reads
-    /// it from its beginning and keeps the old topic's rows
+    /// What to do when a file that was committed, and not yet visible, is gone: `skip` reads its records again from
+    /// Kafka where nothing else of its commit is visible, and accepts and records the loss otherwise
+    #[arg(long, env = "ON_LOST_FILE", value_enum, default_value_t)]
+    pub on_lost_file: OnLostFile,
+    /// What to do when the topic was deleted and made anew: `restart` reads the new one from its beginning and keeps
+    /// the old one's rows
     #[arg(long, env = "ON_NEW_TOPIC", value_enum, default_value_t)]
     pub on_new_topic: OnNewTopic,
     /// Without --every: how long an outage of the registry, the lake or Kafka is waited out before the run fails.
@@ -117,6 +121,7 @@ impl Default for GateArgs {
             max_malformed_ratio: 0.05,
             on_malformed: OnMalformed::Continue,
             on_gap: OnGap::Stop,
+            on_lost_file: OnLostFile::Stop,
             on_new_topic: OnNewTopic::Stop,
             outage_limit: Duration::from_mins(10),
         }
@@ -150,6 +155,16 @@ pub enum OnGap {
     #[default]
     Stop,
     /// Accept the loss and record it in the state object
+    Skip,
+}
+
+/// What to do about a file that was committed, and is gone before it was visible.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum OnLostFile {
+    /// End with an error
+    #[default]
+    Stop,
+    /// Undo its commit where that is possible, otherwise accept the loss and record it
     Skip,
 }
 

@@ -96,7 +96,10 @@ pub enum Error {
         place: Place,
     },
     /// While records were read, Kafka deleted those that come next.
-    #[error("Kafka has deleted records of {topic} that were to be read next; run again to see which")]
+    #[error(
+        "Kafka has deleted records of {topic} that were to be read next, or the topic was deleted and made anew; run again \
+         to see which"
+    )]
     OutOfRange {
         /// Which topic.
         topic: String,
@@ -111,6 +114,22 @@ pub enum Error {
         path: String,
         /// What is wrong.
         reason: String,
+    },
+    /// There is no state object, though files of the partition stand.
+    #[error(
+        "{place}: the state object {path} is missing, but {files} of its data files stand, the first is {first}; reading the \
+         partition anew would double their rows. Restore the state object from a backup or an earlier version; or move these \
+         files out of the lake, and the partition is read from where its log begins now"
+    )]
+    StateMissing {
+        /// Which partition.
+        place: Place,
+        /// Where the state object was.
+        path: String,
+        /// How many files stand.
+        files: usize,
+        /// The one with the first offsets.
+        first: String,
     },
     /// The state object was written by a newer program.
     #[error(
@@ -162,6 +181,36 @@ pub enum Error {
         /// Which file.
         path: String,
     },
+    /// A file that was committed cannot be made visible any more.
+    #[error(
+        "{path}, which {place}'s state object names, is gone before readers could see it: something aborted its upload, or \
+         removed it (a lifecycle rule?). It held {rows} rows, with offsets from {first_offset} to {last_offset}. Run with \
+         --on-lost-file skip: where nothing of that commit is visible its records are read again from Kafka, otherwise \
+         their loss is accepted and recorded"
+    )]
+    Lost {
+        /// Which partition.
+        place: Place,
+        /// Which file.
+        path: String,
+        /// Rows in it.
+        rows: u64,
+        /// Offset of its first record.
+        first_offset: i64,
+        /// Offset of its last record.
+        last_offset: i64,
+    },
+    /// What a move has begun to take away cannot be finished.
+    #[error(
+        "{place}: files of a replay or compaction that was committed are gone after others of it became visible, {path} among \
+         them; restore what was removed, or the state object, from an earlier version"
+    )]
+    HalfMoved {
+        /// Which partition.
+        place: Place,
+        /// Which file.
+        path: String,
+    },
     /// Too many malformed records.
     #[error(
         "refused: {malformed} of {records} records are malformed, more than --max-malformed-ratio {limit} allows"
@@ -193,6 +242,20 @@ impl JobError for Error {
 }
 
 impl Error {
+    /// Whether only one partition is concerned: the others can go on.
+    #[must_use]
+    pub fn is_of_one_partition(&self) -> bool {
+        matches!(
+            self,
+            Self::StateDamaged { .. }
+                | Self::StateVersion { .. }
+                | Self::StateMissing { .. }
+                | Self::Lost { .. }
+                | Self::HalfMoved { .. }
+                | Self::Foreign { .. }
+        )
+    }
+
     /// A librdkafka call failed.
     pub fn kafka(action: impl Into<String>) -> impl FnOnce(KafkaError) -> Self {
         |source| Self::Kafka { action: action.into(), source }

@@ -28,6 +28,12 @@ impl Fingerprint {
         }
         Self { offset: record.offset, timestamp_ms: record.timestamp_ms, hash: format!("{:016x}", hash.0) }
     }
+
+    /// Whether this record stands at its offset, and is not the one that was read there.
+    #[must_use]
+    pub fn is_contradicted_by(&self, record: &Record<'_>) -> bool {
+        self.offset == record.offset && *self != Self::of(record)
+    }
 }
 
 struct Fnv(u64);

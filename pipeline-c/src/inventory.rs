@@ -26,7 +26,8 @@ pub async fn states_as_found(
     for meta in lake.list(&format!("{STATE}/{EVENTS}")).await? {
         let Some(place) = Place::of_state(topic, &meta.path) else { continue };
         if let Some((json, _)) = lake.get(&meta.path).await? {
-            states.insert(place, State::parse(&meta.path, &json));
+            let state = State::parse(&place, &json);
+            states.insert(place, state);
         }
     }
     Ok(states)
@@ -43,7 +44,7 @@ pub struct Files {
 
 impl Files {
     /// Lists both outputs.
-    pub async fn list(lake: &Lake, topic: &str) -> Result<Self, Error> {
+    pub async fn list(lake: &Lake, topic: &str) -> Result<Self, LakeError> {
         let mut files = Self::default();
         let (events, malformed) = futures::try_join!(lake.list(EVENTS), lake.list(EVENTS_MALFORMED))?;
         for meta in events.into_iter().chain(malformed) {

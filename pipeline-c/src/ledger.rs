@@ -10,6 +10,7 @@ use common::run::{Stopwatch, failpoint, new_run_id};
 use crate::config::{GateArgs, OnGap, OnNewTopic};
 use crate::error::Error;
 use crate::place::Place;
+use crate::standing::Standing;
 use crate::state::{Lost, State};
 
 /// How often a claim begins again when another instance claims at the same time.
@@ -52,14 +53,21 @@ pub struct Claim<'a> {
 
 impl Ledger {
     /// Takes the partition over: whoever had it before is fenced from here on.
-    pub async fn claim(lake: &Lake, place: &Place, log: LogRange, claim: Claim<'_>) -> Result<Self, Error> {
-        let path = place.state_path();
+    pub async fn claim(
+        lake: &Lake,
+        place: &Place,
+        log: LogRange,
+        claim: Claim<'_>,
+        standing: &Standing,
+    ) -> Result<Self, Error> {
         let mut lost_to = None;
         for _ in 0..CLAIMS {
-            let found = read(lake, &path, claim.patience).await?;
-            let (mut state, expect) = match found {
-                Some((state, version)) => (placed(state, place, log, claim)?, Expect::Version(version)),
-                None => (State::fresh(place, log.start, claim.at), Expect::Absent),
+            let found = read(lake, place, claim.patience).await?;
+            let (mut state, expect) = if let Some((state, version)) = found {
+                (placed(state, place, log, claim)?, Expect::Version(version))
+            } else {
+                never_read(lake, place, claim, standing).await?;
+                (State::fresh(place, log.start, claim.at), Expect::Absent)
             };
             state.epoch += 1;
             claim.owner.clone_into(&mut state.owner);
@@ -81,7 +89,7 @@ impl Ledger {
 
     /// Reads the state object without taking the partition over, to change its files beside the owner.
     pub async fn visit(lake: &Lake, place: &Place, patience: Duration) -> Result<Self, Error> {
-        let found = read(lake, &place.state_path(), patience).await?;
+        let found = read(lake, place, patience).await?;
         let (state, version) = found.ok_or_else(|| fenced(place, None))?;
         Ok(Self { lake: lake.clone(), place: place.clone(), state, version, patience })
     }
@@ -120,7 +128,7 @@ impl Ledger {
 
     /// The owner's state now: this one's, or that of whoever has taken over.
     pub async fn read_again(&self) -> Result<Option<State>, Error> {
-        Ok(read(&self.lake, &self.place.state_path(), self.patience).await?.map(|(state, _)| state))
+        Ok(read(&self.lake, &self.place, self.patience).await?.map(|(state, _)| state))
     }
 
     /// [`Error::Fenced`] when another instance has taken over, [`Error::Rearranged`] when the content is another one
@@ -135,7 +143,7 @@ impl Ledger {
     /// Goes on from what was written meanwhile, by a command or by the owner beside this command. It was written when
     /// all that was pending before was visible. [`Error::Fenced`] when another instance has taken over.
     pub async fn catch_up(&mut self) -> Result<(), Error> {
-        match read(&self.lake, &self.place.state_path(), self.patience).await? {
+        match read(&self.lake, &self.place, self.patience).await? {
             Some((now, version)) if now.has_owner_of(&self.state) => {
                 (self.state, self.version) = (now, version);
                 Ok(())
@@ -171,6 +179,17 @@ impl Ledger {
     }
 }
 
+/// [`Error::StateMissing`] where files of the partition stand: a state object has been removed, which this program
+/// never does.
+async fn never_read(lake: &Lake, place: &Place, claim: Claim<'_>, standing: &Standing) -> Result<(), Error> {
+    let Some((files, first)) = standing.files_of(place).await? else { return Ok(()) };
+    // Another instance may have been the first to claim it, and have written them since.
+    if read(lake, place, claim.patience).await?.is_some() {
+        return Ok(());
+    }
+    Err(Error::StateMissing { place: place.clone(), path: place.state_path(), files, first })
+}
+
 /// The state to go on from, where the log still holds what comes next.
 fn placed(mut state: State, place: &Place, log: LogRange, claim: Claim<'_>) -> Result<State, Error> {
     let next_offset = state.next_offset;
@@ -191,12 +210,13 @@ fn placed(mut state: State, place: &Place, log: LogRange, claim: Claim<'_>) -> R
     Ok(state)
 }
 
-async fn read(lake: &Lake, path: &str, patience: Duration) -> Result<Option<(State, Version)>, Error> {
+async fn read(lake: &Lake, place: &Place, patience: Duration) -> Result<Option<(State, Version)>, Error> {
+    let path = place.state_path();
     let mut backoff = backoff(patience);
     loop {
-        match lake.get(path).await {
+        match lake.get(&path).await {
             Ok(None) => return Ok(None),
-            Ok(Some((json, version))) => return Ok(Some((State::parse(path, &json)?, version))),
+            Ok(Some((json, version))) => return Ok(Some((State::parse(place, &json)?, version))),
             Err(error) => wait_or(error, &mut backoff).await?,
         }
     }
@@ -221,7 +241,7 @@ async fn swap(
             Err(error @ (LakeError::Conflict(_) | LakeError::Unavailable { .. })) => error,
             Err(error) => return Err(error.into()),
         };
-        match read(lake, &path, patience).await? {
+        match read(lake, place, patience).await? {
             Some((now, version)) if now.commit == next.commit => return Ok(version),
             now if is_expected(now.as_ref().map(|(_, version)| version), expect) => {}
             now => return Err(lost(place, next, now.as_ref().map(|(state, _)| state))),

@@ -22,6 +22,7 @@ mod report;
 mod rewrite;
 mod round;
 mod schemas;
+mod standing;
 mod state;
 mod status;
 mod tally;
@@ -29,6 +30,7 @@ mod timestamp;
 mod topic_log;
 mod transform;
 mod verify;
+mod witnesses;
 mod worker;
 
 use std::sync::Arc;
@@ -41,7 +43,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 pub use commands::Command;
-pub use config::{Config, FlushArgs, GateArgs, OnGap, OnMalformed, OnNewTopic, TailMode};
+pub use config::{Config, FlushArgs, GateArgs, OnGap, OnLostFile, OnMalformed, OnNewTopic, TailMode};
 pub use error::Error;
 use extract::{Assignment, Shared};
 use history::History;
@@ -49,6 +51,7 @@ pub use history::newest_reports;
 use memory::{Budget, Room};
 use report::Reports;
 use schemas::Schemas;
+use witnesses::Witnesses;
 
 /// After a signal a program has 10 s.
 const STOP_WITHIN: Duration = Duration::from_secs(9);
@@ -101,6 +104,7 @@ async fn consume(
         config: config.clone(),
         lake,
         schemas: Arc::new(Schemas::new(registry, patience)),
+        witnesses: Arc::new(Witnesses::open(&config.kafka, patience)?),
         clock: clock.clone(),
         owner: new_run_id(),
         patience,

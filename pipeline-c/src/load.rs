@@ -11,24 +11,23 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use common::lake::{
-    EVENTS, EVENTS_MALFORMED, Expect, Lake, LakeError, ObjectMeta, STATE, StageWriter, Upload,
-};
+use common::lake::{Expect, Lake, LakeError, ObjectMeta, StageWriter, Upload};
 use common::run::{failpoint, new_run_id};
 use common::settings::ByteSize;
-use futures::future::try_join_all;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::batch::Output;
-use crate::config::OnNewTopic;
+use crate::config::{OnLostFile, OnNewTopic};
 use crate::encode::{self, Label};
 use crate::error::Error;
 use crate::fingerprint::Fingerprint;
 use crate::ledger::{Claim, Ledger, LogRange, backoff, wait_or};
 use crate::memory::Room;
 use crate::place::Place;
-use crate::state::{DataFile, Pending, State, Tail, TailRule};
+use crate::standing::Standing;
+use crate::state::{Before, DataFile, Pending, State, Tail, TailRule};
 
+mod lost;
 mod moves;
 mod other_topic;
 
@@ -49,7 +48,6 @@ pub struct Loader {
     rule: TailRule,
     patience: Duration,
     room: Room,
-    log: LogRange,
     on_new_topic: OnNewTopic,
     /// The last record of the batch that is committed next.
     last_record: Option<Fingerprint>,
@@ -65,45 +63,33 @@ pub struct StagedFiles {
     after: State,
 }
 
-/// Uploads of any partition that were begun and not completed, before `Loader::claim`.
-///
-/// They must be listed before the claim: what is staged later may be another, later owner's.
-pub async fn unfinished_uploads(lake: &Lake, patience: Duration) -> Result<Vec<Upload>, Error> {
-    let mut backoff = backoff(patience);
-    loop {
-        // In a directory a state object is staged, too.
-        match try_join_all([EVENTS, EVENTS_MALFORMED, STATE].map(|folder| lake.uploads(folder))).await {
-            Ok(uploads) => return Ok(uploads.concat()),
-            Err(error) => wait_or(error, &mut backoff).await?,
-        }
-    }
-}
-
 impl Loader {
     /// Takes the partition over, throws away what the owner before it left unfinished, and publishes what it
-    /// had committed. `uploads` were listed before.
+    /// had committed. `standing` was listed before.
     pub async fn claim(
         lake: Lake,
         place: Place,
         log: LogRange,
         claim: Claim<'_>,
         rule: TailRule,
-        uploads: &[Upload],
+        standing: &Standing,
     ) -> Result<Self, Error> {
-        let ledger = Ledger::claim(&lake, &place, log, claim).await?;
+        let ledger = Ledger::claim(&lake, &place, log, claim, standing).await?;
         let (patience, on_new_topic) = (claim.patience, claim.gates.on_new_topic);
         let room = Room::of(ByteSize(u64::MAX));
-        let mut loader =
-            Self { lake, place, ledger, rule, patience, room, log, on_new_topic, last_record: None };
+        let mut loader = Self { lake, place, ledger, rule, patience, room, on_new_topic, last_record: None };
         let (state, state_path) = (loader.ledger.state(), loader.place.state_path());
         let ours = |upload: &&Upload| loader.place.owns(&upload.path) || upload.path == state_path;
-        for upload in uploads.iter().filter(ours) {
+        for upload in standing.uploads.iter().filter(ours) {
             if !state.all_pending().any(|file| file.staged.upload == upload.id) {
                 tracing::info!(path = upload.path, "throwing away an unfinished file");
                 loader.throw_away_upload(upload).await?;
             }
         }
         failpoint("cleaned");
+        if claim.gates.on_lost_file == OnLostFile::Skip {
+            loader.recover(standing, claim.at).await?;
+        }
         loader.publish().await?;
         Ok(loader)
     }
@@ -292,9 +278,10 @@ impl Loader {
         at: DateTime<Utc>,
     ) -> Result<(), Error> {
         let StagedFiles { commit, files, after } = staged;
+        let before = Some(Before { next_offset: after.next_offset, last_record: after.last_record.clone() });
         let last_record = self.last_record.clone().or_else(|| after.last_record.clone());
         let (flush, pending) = (after.flush + 1, files.clone());
-        let next = State { commit, flush, next_offset, last_record, pending, ..after };
+        let next = State { commit, flush, next_offset, before, last_record, pending, ..after };
         failpoint("before_commit");
         let committed = self.ledger.commit(next, at).await;
         failpoint("committed");
@@ -344,9 +331,9 @@ impl Loader {
                     failpoint("file_published");
                     return Ok(version);
                 }
-                Err(LakeError::Conflict(path)) => {
+                Err(LakeError::Conflict(_)) => {
                     self.ledger.check_owner().await?;
-                    return Err(Error::Foreign { place: self.place.clone(), path });
+                    return Err(self.not_published(pending).await?);
                 }
                 Err(error) => wait_or(error, &mut backoff).await?,
             }

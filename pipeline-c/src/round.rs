@@ -1,6 +1,7 @@
 //! One batch over all partitions: close, judge, write.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use common::run::{Clock, Stopwatch};
 use futures::future::join_all;
@@ -10,7 +11,8 @@ use crate::config::GateArgs;
 use crate::error::Error;
 use crate::place::PartitionId;
 use crate::tally::Tally;
-use crate::worker::{Command, Flushed};
+use crate::witnesses::{Known, Witnesses};
+use crate::worker::{Command, Flushed, Sealed};
 
 /// The commands of each partition's worker.
 pub type Commands = BTreeMap<PartitionId, mpsc::UnboundedSender<Command>>;
@@ -28,22 +30,41 @@ pub struct Round {
     pub watch: Stopwatch,
 }
 
-/// Closes the batch in all partitions, judges it as a whole and makes it visible.
+/// Closes the batch in all partitions, judges it as a whole and makes it visible, but for partitions whose topic is
+/// another one: their workers end. Without a record there is nothing to write, and only that is looked for.
 ///
 /// [`Error::Refused`]: nothing of it was committed, and the workers' batches are to be dropped.
-pub async fn run(commands: Commands, gates: GateArgs, clock: Clock) -> Result<Round, Error> {
+pub async fn run(
+    mut commands: Commands,
+    gates: GateArgs,
+    clock: Clock,
+    witnesses: Arc<Witnesses>,
+) -> Result<Round, Error> {
     let watch = Stopwatch::start();
-    let sealed = join_all(commands.iter().map(async |(partition, worker)| {
-        let tally = ask(worker, Command::Seal).await?;
-        Some((*partition, tally))
-    }))
+    let sealed = join_all(
+        commands
+            .iter()
+            .map(async |(partition, worker)| Some((*partition, ask(worker, Command::Seal).await?))),
+    )
     .await;
-    let mut tallies: BTreeMap<_, _> = sealed.into_iter().flatten().collect();
+    let (mut tallies, mut known) = (BTreeMap::new(), Known::new());
+    for (partition, Sealed { tally, witness }) in sealed.into_iter().flatten() {
+        tallies.insert(partition, tally);
+        known.extend(witness.map(|witness| (partition, witness)));
+    }
     let mut batch = Tally::default();
     for tally in tallies.values() {
         batch.add(tally.clone());
     }
     batch.pass(&gates)?;
+    for (partition, log) in witnesses.others(known).await? {
+        if let Some(worker) = commands.remove(&partition) {
+            ask(&worker, |reply| Command::Leave(log.start, reply)).await;
+        }
+    }
+    if batch.records == 0 {
+        commands.clear();
+    }
     let at = clock.now();
     let flushed =
         join_all(commands.values().map(|worker| ask(worker, |reply| Command::Flush(at, reply)))).await;

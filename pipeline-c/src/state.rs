@@ -45,6 +45,12 @@ pub struct State {
     /// Offsets that Kafka deleted before they were read, and that were given up.
     #[serde(default)]
     pub lost: Vec<Lost>,
+    /// Files that were gone before they were visible, and that were given up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost_files: Vec<LostFile>,
+    /// Where the last batch began, while its files are pending: it can be undone until one of them is visible.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Before>,
     /// Newest files of their dates, to be rewritten by the next rows of these dates.
     pub tails: Vec<Tail>,
     /// The last record that was read: who finds another one at its offset reads another topic.
@@ -69,6 +75,25 @@ pub struct Lost {
     pub to: i64,
     /// When.
     pub at: DateTime<Utc>,
+}
+
+/// A file that was given up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostFile {
+    /// What it held. Rows of the file that it was to replace may be among them, which are visible still.
+    #[serde(flatten)]
+    pub file: DataFile,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// What a batch was committed on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Before {
+    /// The next offset then.
+    pub next_offset: i64,
+    /// The last record that was read then.
+    pub last_record: Option<Fingerprint>,
 }
 
 /// A data file.
@@ -161,6 +186,8 @@ impl State {
             flush: 0,
             next_offset,
             lost: Vec::new(),
+            lost_files: Vec::new(),
+            before: None,
             tails: Vec::new(),
             last_record: None,
             pending: Vec::new(),
@@ -169,21 +196,44 @@ impl State {
         }
     }
 
-    /// Reads a state object; `path` is for messages.
-    pub fn parse(path: &str, json: &[u8]) -> Result<Self, Error> {
+    /// Reads a partition's state object. One of another partition, or that cannot be true, is damaged.
+    pub fn parse(place: &Place, json: &[u8]) -> Result<Self, Error> {
         #[derive(Deserialize)]
         struct Form {
             version: u64,
         }
-        let damaged = |error: serde_json::Error| Error::StateDamaged {
-            path: path.to_owned(),
-            reason: error.to_string(),
-        };
-        let Form { version } = serde_json::from_slice(json).map_err(damaged)?;
+        let path = place.state_path();
+        let damaged = |reason: String| Error::StateDamaged { path: path.clone(), reason };
+        let unreadable = |error: serde_json::Error| damaged(error.to_string());
+        let Form { version } = serde_json::from_slice(json).map_err(unreadable)?;
         if version != STATE_VERSION {
-            return Err(Error::StateVersion { path: path.to_owned(), found: version, known: STATE_VERSION });
+            return Err(Error::StateVersion { path, found: version, known: STATE_VERSION });
         }
-        serde_json::from_slice(json).map_err(damaged)
+        let state: Self = serde_json::from_slice(json).map_err(unreadable)?;
+        state.contradiction(place).map_or(Ok(state), |reason| Err(damaged(reason)))
+    }
+
+    /// What cannot be true of a partition's state.
+    fn contradiction(&self, place: &Place) -> Option<String> {
+        if (&*self.topic, self.partition) != (&*place.topic, place.partition) {
+            return Some(format!("it is the state of {}-{}", self.topic, self.partition.0));
+        }
+        if self.next_offset < 0 {
+            return Some(format!("its next offset is {}", self.next_offset));
+        }
+        if let Some(last) = self.last_record.as_ref().map(|last| last.offset)
+            && !(0..self.next_offset).contains(&last)
+        {
+            return Some(format!("its last record has offset {last}, and {} is next", self.next_offset));
+        }
+        if let Some(lost) = self.lost.iter().find(|lost| lost.from < 0 || lost.to < lost.from) {
+            return Some(format!("it says that the offsets from {} to {} were lost", lost.from, lost.to));
+        }
+        let tails = self.tails.iter().map(|tail| &tail.file);
+        let mut files = tails.chain(self.all_pending().map(|pending| &pending.file));
+        let other = files.find(|file| file.first_offset.min(file.last_offset) < 0 || !place.owns(&file.path));
+        let other = other.map(|file| (&file.path, file.first_offset, file.last_offset));
+        other.map(|(path, first, last)| format!("it names {path} with the offsets {first} to {last}"))
     }
 
     /// The object's content.
@@ -217,6 +267,14 @@ impl State {
         (self.epoch, &self.owner) == (other.epoch, &other.owner)
     }
 
+    /// Whether what is pending are rows that change files, not a batch.
+    #[must_use]
+    pub fn is_move(&self) -> bool {
+        !self.pending_then.is_empty()
+            || !self.removals.is_empty()
+            || self.pending.iter().any(|pending| pending.closed)
+    }
+
     /// Whether something is to be published or removed, or was since the last commit.
     #[must_use]
     pub fn has_pending(&self) -> bool {
@@ -233,6 +291,7 @@ impl State {
     /// What is pending becomes tails, when all of it is visible; the content is committed later.
     pub fn settle(&mut self, rule: TailRule) {
         debug_assert!(!self.unpublished(), "only visible files become tails");
+        self.before = None;
         let pending = [std::mem::take(&mut self.pending), std::mem::take(&mut self.pending_then)].concat();
         for Pending { file, published, closed, .. } in pending {
             let Some(object) = published else { continue };
@@ -281,9 +340,12 @@ mod tests {
         Pending { file, staged, expect: Expect::Version(Version("v0".into())), closed: false, published }
     }
 
+    fn place() -> Place {
+        Place { topic: "t".into(), partition: PartitionId(0) }
+    }
+
     fn state() -> State {
-        let place = Place { topic: "t".into(), partition: PartitionId(0) };
-        State::fresh(&place, 5, DateTime::UNIX_EPOCH)
+        State::fresh(&place(), 5, DateTime::UNIX_EPOCH)
     }
 
     const RULE: TailRule = TailRule { mode: TailMode::Rewrite, target_bytes: 100 };
@@ -294,15 +356,47 @@ mod tests {
         state.lost.push(Lost { from: 1, to: 3, at: DateTime::UNIX_EPOCH });
         state.tails.push(Tail { file: file(1, 3, 10, 1), object: Version("v".into()) });
         state.pending.push(pending(file(2, 4, 10, 1), None));
-        assert_eq!(State::parse("p", &state.to_json()).unwrap(), state);
+        assert_eq!(State::parse(&place(), &state.to_json()).unwrap(), state);
     }
 
     #[test]
     fn a_damaged_or_newer_state_is_refused_with_what_to_do() {
         let newer = br#"{"version":2,"something":"else"}"#;
-        assert!(matches!(State::parse("p", newer), Err(Error::StateVersion { found: 2, .. })));
+        assert!(matches!(State::parse(&place(), newer), Err(Error::StateVersion { found: 2, .. })));
         for damaged in [&b""[..], b"{", b"[]", br#"{"version":1}"#, br#"{"version":"1"}"#] {
-            assert!(matches!(State::parse("p", damaged), Err(Error::StateDamaged { .. })));
+            assert!(matches!(State::parse(&place(), damaged), Err(Error::StateDamaged { .. })));
+        }
+    }
+
+    #[test]
+    fn a_state_of_another_partition_or_with_offsets_that_cannot_be_is_refused() {
+        let last_record = |offset| Some(Fingerprint { offset, timestamp_ms: 0, hash: String::new() });
+        let lost = |from, to| vec![Lost { from, to, at: DateTime::UNIX_EPOCH }];
+        let tail = |file| vec![Tail { file, object: Version("v".into()) }];
+        let foreign =
+            DataFile { path: "events/event_date=2026-01-01/u-0-1.parquet".into(), ..file(1, 3, 10, 1) };
+        let cases = [
+            (State { topic: "u".into(), ..state() }, "the state of u-0"),
+            (State { partition: PartitionId(1), ..state() }, "the state of t-1"),
+            (State { next_offset: -1, ..state() }, "its next offset is -1"),
+            (State { last_record: last_record(5), ..state() }, "offset 5, and 5 is next"),
+            (State { last_record: last_record(-2), ..state() }, "offset -2"),
+            (State { lost: lost(-1, 3), ..state() }, "from -1 to 3"),
+            (State { lost: lost(3, 2), ..state() }, "from 3 to 2"),
+            (State { tails: tail(file(1, -3, 10, 1)), ..state() }, "the offsets -3 to -3"),
+            (State { tails: tail(foreign), ..state() }, "u-0-1.parquet"),
+            (
+                State {
+                    pending: vec![pending(DataFile { last_offset: -1, ..file(2, 4, 10, 1) }, None)],
+                    ..state()
+                },
+                "4 to -1",
+            ),
+        ];
+        for (state, expected) in cases {
+            let error = State::parse(&place(), &state.to_json()).unwrap_err();
+            let message = error.to_string();
+            assert!(message.contains(expected) && message.contains("_state/events/t-0.json"), "{message}");
         }
     }
 
@@ -334,7 +428,7 @@ mod tests {
         state.pending_then = vec![Pending { closed: true, ..pending(file(2, 1, 9, 2), Some("v2")) }];
         let (path, object) = (file(3, 2, 10, 1).path, Version("v0".into()));
         state.removals = vec![Removal { path, object, removed: true }];
-        assert_eq!(State::parse("p", &state.to_json()).unwrap().removals.len(), 1);
+        assert_eq!(State::parse(&place(), &state.to_json()).unwrap().removals.len(), 1);
         state.settle(RULE);
         let mut found: Vec<_> =
             state.tails.iter().map(|tail| (tail.file.first_offset, tail.object.0.as_str())).collect();

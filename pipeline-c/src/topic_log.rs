@@ -153,9 +153,33 @@ pub fn partitions<C: ConsumerContext>(
     Ok(partitions)
 }
 
+/// What an error of a consumer means; librdkafka goes on by itself after most.
+pub fn judge_error(topic: &str, error: KafkaError) -> Result<(), Error> {
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+            Err(Error::OutOfRange { topic: topic.to_owned() })
+        }
+        Some(
+            RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::GroupAuthorizationFailed
+            | RDKafkaErrorCode::SaslAuthenticationFailed
+            | RDKafkaErrorCode::Fatal,
+        ) => Err(Error::kafka(format!("consume {topic}"))(error)),
+        _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => {
+            Err(Error::kafka(format!("consume {topic}"))(error))
+        }
+        _ => {
+            tracing::warn!(%error, "waiting for Kafka");
+            Ok(())
+        }
+    }
+}
+
 /// What Kafka holds of a partition.
 pub fn log_range<C: ConsumerContext>(
-    consumer: &BaseConsumer<C>,
+    consumer: &impl Consumer<C>,
     topic: &str,
     partition: PartitionId,
     answer_within: Duration,

@@ -33,12 +33,24 @@ pub enum Delivery {
 /// What a worker is told.
 #[derive(Debug)]
 pub enum Command {
-    /// Close the batch as it is and answer with its counts; what follows goes into the next one.
-    Seal(oneshot::Sender<Tally>),
+    /// Close the batch as it is and tell about it; what follows goes into the next one.
+    Seal(oneshot::Sender<Sealed>),
     /// Write the sealed batch and answer when it is visible.
     Flush(DateTime<Utc>, oneshot::Sender<Flushed>),
     /// Write down that everything is visible.
     Settle(DateTime<Utc>, oneshot::Sender<Flushed>),
+    /// End: the topic is another one, and its log begins here.
+    Leave(i64, oneshot::Sender<()>),
+}
+
+/// A batch that was closed.
+#[derive(Debug)]
+pub struct Sealed {
+    /// Its counts.
+    pub tally: Tally,
+    /// A record that was read before all others of it, or as the first of it: the last one that was committed. None
+    /// where nothing was ever read.
+    pub witness: Option<Fingerprint>,
 }
 
 /// A flush of one partition that is visible.
@@ -92,8 +104,6 @@ struct Worker {
     current: Option<(Chunk, usize)>,
     batch: Batch,
     sealed: Option<Batch>,
-    /// A record that was read before is another one now.
-    other_topic: bool,
     progress: Arc<Progress>,
 }
 
@@ -116,7 +126,6 @@ pub fn spawn(loader: Loader, schemas: Arc<Schemas>, runtime: Handle) -> Result<W
         current: None,
         batch,
         sealed: None,
-        other_topic: false,
         progress: Arc::clone(&progress),
     };
     let abandoned = abandon.clone();
@@ -158,11 +167,7 @@ impl Worker {
                 None => return Ok(false),
             }
         }
-        let unknown = self.judge_current();
-        if self.other_topic {
-            return Err(self.loader.leave_other_topic().await);
-        }
-        if let Some(unknown) = unknown {
+        if let Some(unknown) = self.judge_current() {
             let writer = self.schemas.resolve(unknown).await?;
             self.last_writer = Some((unknown, writer));
         }
@@ -175,10 +180,6 @@ impl Worker {
         let bytes_before = self.batch.bytes;
         let mut missing = None;
         while let Some(record) = chunk.get(index) {
-            self.other_topic |= self.loader.knows_another(&record);
-            if self.other_topic {
-                return None;
-            }
             // Seen before, when the consumer was set back.
             if record.offset >= self.batch.next_offset {
                 let judged = match framed(&record) {
@@ -198,6 +199,9 @@ impl Worker {
                         judge(id, body, writer, record.timestamp_ms)
                     }
                 };
+                if self.batch.first_record.is_none() {
+                    self.batch.first_record = Some(Fingerprint::of(&record));
+                }
                 self.batch.push(&record, judged);
             }
             index += 1;
@@ -223,8 +227,9 @@ impl Worker {
                 let next = Batch::starting_at(self.loader.place().partition, self.batch.next_offset);
                 let sealed = std::mem::replace(&mut self.batch, next);
                 self.progress.rows.store(0, Relaxed);
+                let witness = self.loader.last_record().or(sealed.first_record.as_ref()).cloned();
                 // Who asked may have been given up.
-                let _ = reply.send(sealed.tally.clone());
+                let _ = reply.send(Sealed { tally: sealed.tally.clone(), witness });
                 self.sealed = Some(sealed);
             }
             Command::Flush(at, reply) => {
@@ -235,6 +240,8 @@ impl Worker {
                 self.loader.settle(at).await?;
                 let _ = reply.send(self.nothing_flushed());
             }
+            // The answer is that the worker has ended.
+            Command::Leave(log_start, _reply) => return Err(self.loader.leave_other_topic(log_start).await),
         }
         Ok(())
     }

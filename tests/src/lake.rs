@@ -47,6 +47,11 @@ impl Lake {
         uploads.into_iter().map(|(key, _)| key[self.prefix.len() + 1..].to_owned()).collect()
     }
 
+    /// Aborts them.
+    pub async fn abort_uploads(&self) {
+        abort_uploads(&self.client, &self.prefix).await;
+    }
+
     /// Puts an object where it may or may not have been.
     pub async fn put(&self, path: &str, content: Vec<u8>) {
         let put = self.client.put_object().bucket(services::bucket()).key(format!("{}/{path}", self.prefix));
@@ -90,10 +95,7 @@ impl Drop for Lake {
             for key in list(&client, &prefix).await.into_keys() {
                 client.delete_object().bucket(services::bucket()).key(key).send().await.unwrap();
             }
-            for (key, upload) in open_uploads(&client, &prefix).await {
-                let abort = client.abort_multipart_upload().bucket(services::bucket()).key(key);
-                abort.upload_id(upload).send().await.unwrap();
-            }
+            abort_uploads(&client, &prefix).await;
         });
     }
 }
@@ -109,6 +111,13 @@ async fn list(client: &Client, prefix: &str) -> BTreeMap<String, String> {
         }
     }
     found
+}
+
+async fn abort_uploads(client: &Client, prefix: &str) {
+    for (key, upload) in open_uploads(client, prefix).await {
+        let abort = client.abort_multipart_upload().bucket(services::bucket()).key(key);
+        abort.upload_id(upload).send().await.unwrap();
+    }
 }
 
 /// Key and id of each.

@@ -75,4 +75,16 @@ impl Store {
             }
         }
     }
+
+    /// Throws all of it away, as a bucket's lifecycle rule does.
+    pub async fn abort_unfinished(&self) {
+        match self {
+            Self::S3(lake) => lake.abort_uploads().await,
+            Self::Directory(folder) => {
+                for name in self.unfinished().await {
+                    std::fs::remove_file(folder.path().join("_staging").join(name)).unwrap();
+                }
+            }
+        }
+    }
 }

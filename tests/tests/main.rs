@@ -10,6 +10,7 @@ mod api_openapi;
 mod big_ids;
 mod cassandra_faults;
 mod compact;
+mod damaged_state;
 mod demo;
 mod disk_full;
 mod events;

@@ -13,15 +13,12 @@ async fn a_topic_made_anew_is_noticed_whatever_its_length_and_is_read_from_its_b
         topic.pipeline_c(&lake.url).report().await;
         topic.make_anew().await;
         topic.produce(&format!("--count {new} --invalid-ratio 0.05")).await;
-        let before = lake.versions().await;
+        let before = data(&lake).await;
 
         let stopped = topic.pipeline_c(&lake.url).run().await;
         let message = stopped.failed_with(1);
         assert!(message.contains("made anew") && message.contains("--on-new-topic restart"), "{message}");
-        let data = |versions: std::collections::BTreeMap<String, String>| {
-            versions.into_iter().filter(|(path, _)| !path.starts_with("_state")).collect::<Vec<_>>()
-        };
-        assert_eq!(data(lake.versions().await), data(before));
+        assert_eq!(data(&lake).await, before);
         let differs = topic.tool("verify", &lake.url).run().await;
         differs.failed_with(3);
         assert!(differs.stdout.contains("other_topic"), "{differs:#?}");
@@ -38,6 +35,57 @@ async fn a_topic_made_anew_is_noticed_whatever_its_length_and_is_read_from_its_b
                 .sum()
         };
         assert_eq!((sum("records"), sum("unproven_rows")), (new, old), "{proof}");
+    }
+}
+
+/// The data files, without what a run writes about itself.
+async fn data(lake: &Lake) -> Vec<(String, String)> {
+    let versions = lake.versions().await;
+    versions.into_iter().filter(|(path, _)| !path.starts_with("_state")).collect()
+}
+
+#[tokio::test]
+async fn a_topic_made_anew_with_as_many_records_is_noticed_though_there_is_nothing_to_read() {
+    let (topic, lake) = (Topic::empty(1).await, Lake::empty().await);
+    topic.produce("--count 200").await;
+    topic.pipeline_c(&lake.url).report().await;
+    topic.make_anew().await;
+    topic.produce("--count 200").await;
+    let stopped = topic.pipeline_c(&lake.url).run().await;
+    assert!(stopped.failed_with(1).contains("made anew"), "{stopped:#?}");
+    let restarted = topic.pipeline_c(&lake.url).args(["--on-new-topic", "restart"]).report().await;
+    assert_eq!(restarted["read"], 200, "{restarted}");
+}
+
+#[tokio::test]
+async fn a_topic_made_anew_under_an_instance_at_work_is_noticed_before_any_of_it_is_committed() {
+    for more in [300, 900] {
+        let (topic, lake) = (Topic::empty(2).await, Lake::empty().await);
+        topic.produce("--count 300").await;
+        let mut staying = topic.pipeline_c(&lake.url).args(["--every", "500ms"]).start();
+        let mut read = 0;
+        while read < 300 {
+            read += staying.next_report().await["read"].as_u64().unwrap();
+        }
+        let before = data(&lake).await;
+        // It sleeps while the other topic becomes longer than what it has read, and then reads on.
+        staying.pause().await;
+        topic.make_anew().await;
+        topic.produce(&format!("--count {more} --invalid-ratio 0.05")).await;
+        staying.wake().await;
+        // Where the log ends too early it stops first because of that.
+        while !staying.next_report().await["error"].as_str().is_some_and(|error| error.contains("made anew"))
+        {
+        }
+        assert_eq!(data(&lake).await, before);
+        staying.terminate().await;
+
+        let restarted = topic.pipeline_c(&lake.url).args(["--on-new-topic", "restart"]).report().await;
+        assert_eq!(restarted["read"], more, "{restarted}");
+        let proof = topic.verify(&lake.url).await;
+        let records =
+            proof["partitions"].as_array().unwrap().iter().map(|it| it["records"].as_u64().unwrap());
+        assert_eq!(records.sum::<u64>(), more, "{proof}");
     }
 }
 

@@ -296,9 +296,10 @@ impl S3 {
             .set_if_match(if_match)
             .set_if_none_match(if_none_match)
             .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts)).build());
-        let error = match request.send().await {
-            Ok(completed) => return Ok(Version(completed.e_tag.unwrap_or_default())),
-            Err(error) => error,
+        let Err(error) = request.send().await else {
+            // A store may answer so to an upload that is gone, and change nothing: what stands there tells.
+            let standing = self.standing(&staged.path, &staged.commit).await?;
+            return standing.ok_or_else(|| LakeError::Conflict(staged.path.clone()));
         };
         if let Some(version) = self.standing(&staged.path, &staged.commit).await? {
             return Ok(version);

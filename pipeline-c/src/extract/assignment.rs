@@ -13,12 +13,14 @@ use super::Chunk;
 use crate::config::{Config, GateArgs};
 use crate::error::Error;
 use crate::ledger::{Claim, LogRange};
-use crate::load::{Loader, unfinished_uploads};
+use crate::load::Loader;
 use crate::memory::Room;
 use crate::place::{PartitionId, Place};
 use crate::schemas::Schemas;
+use crate::standing::Standing;
 use crate::state::TailRule;
 use crate::transform::Record;
+use crate::witnesses::Witnesses;
 use crate::worker::{Delivery, WorkerHandle, spawn};
 
 /// How long an assignment waits for the lake. The group waits for it, so it may not take for ever.
@@ -38,6 +40,8 @@ pub struct Shared {
     pub lake: Lake,
     /// Writer schemas.
     pub schemas: Arc<Schemas>,
+    /// Tells whether the topic is the same still.
+    pub witnesses: Arc<Witnesses>,
     /// Tells the time.
     pub clock: Clock,
     /// Name of this instance in state objects and messages.
@@ -65,6 +69,8 @@ pub struct Inner {
     pub feeds: BTreeMap<PartitionId, Feed>,
     /// Partitions that another instance took although the group still gives them to this one.
     pub fenced: BTreeMap<PartitionId, (Stopwatch, Error)>,
+    /// Partitions that cannot be worked on for a reason of their own, and why. The others go on.
+    pub aside: BTreeMap<PartitionId, Error>,
     /// Where a single run ends; empty in a run that stays.
     pub ends: BTreeMap<PartitionId, i64>,
     /// What went wrong in a callback.
@@ -157,7 +163,6 @@ impl Assignment {
         let mut inner = self.lock();
         for loader in claimed {
             let (partition, next_offset) = (loader.place().partition, loader.next_offset());
-            let first_to_read = loader.first_to_read();
             let log_end = logs.get(&partition).map(|log| log.end);
             let end = single.then(|| inner.ends.get(&partition).copied().or(log_end)).flatten();
             let worker = spawn(loader, Arc::clone(&self.shared.schemas), self.shared.runtime.clone())?;
@@ -167,25 +172,33 @@ impl Assignment {
             }
             inner.feeds.insert(partition, feed);
             inner.fenced.remove(&partition);
-            starts.push((partition, first_to_read));
+            starts.push((partition, next_offset));
         }
         Ok(starts)
     }
 
     async fn claim(&self, logs: &BTreeMap<PartitionId, LogRange>) -> Result<Vec<Loader>, Error> {
         let Shared { config, lake, owner, clock, .. } = &self.shared;
-        let uploads = unfinished_uploads(lake, CLAIM_PATIENCE).await?;
+        let standing = Standing::list(lake, &self.shared.topic, CLAIM_PATIENCE).await?;
         failpoint("uploads_listed");
         let gates: &GateArgs = &config.gates;
         let claim = Claim { owner, at: clock.now(), gates, patience: CLAIM_PATIENCE };
         let rule = TailRule { mode: config.flush.tail, target_bytes: config.flush.target_file_size.0 };
-        try_join_all(logs.iter().map(async |(partition, log)| {
+        let claimed = try_join_all(logs.iter().map(async |(partition, log)| {
             let place = self.place(*partition);
-            let loader = Loader::claim(lake.clone(), place.clone(), *log, claim, rule, &uploads).await?;
+            let loader = match Loader::claim(lake.clone(), place.clone(), *log, claim, rule, &standing).await
+            {
+                Err(error) if error.is_of_one_partition() => {
+                    tracing::error!("{error}");
+                    self.lock().aside.insert(*partition, error);
+                    return Ok(None);
+                }
+                claimed => claimed?,
+            };
             tracing::info!(%place, next_offset = loader.next_offset(), log_end = log.end, "assigned");
-            Ok(loader.with_patience(self.shared.patience).within(self.shared.room.clone()))
-        }))
-        .await
+            Ok::<_, Error>(Some(loader.with_patience(self.shared.patience).within(self.shared.room.clone())))
+        }));
+        Ok(claimed.await?.into_iter().flatten().collect())
     }
 
     /// Ends the workers of partitions that go to another instance. Rows that are not committed are dropped: the
@@ -194,6 +207,7 @@ impl Assignment {
         let feeds: Vec<_> = {
             let mut inner = self.lock();
             inner.fenced.retain(|partition, _| !partitions.contains(partition));
+            inner.aside.retain(|partition, _| !partitions.contains(partition));
             partitions
                 .iter()
                 .filter_map(|partition| Some((*partition, inner.feeds.remove(partition)?)))
@@ -207,6 +221,11 @@ impl Assignment {
         self.shared
             .runtime
             .block_on(end_workers(feeds.into_iter().map(|(_, feed)| feed.worker).collect(), patience));
+    }
+
+    /// The error of the first partition that is set aside, for the end of the run.
+    pub fn set_aside(&self) -> Result<(), Error> {
+        self.lock().aside.pop_first().map_or(Ok(()), |(_, error)| Err(error))
     }
 
     /// Ends all workers: at once what is idle, after `patience` what is in the middle of something.

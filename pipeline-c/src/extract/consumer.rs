@@ -126,6 +126,18 @@ impl GroupContext {
     }
 }
 
+/// Those of the list that the consumer took when the group gave them: not those that were set aside.
+fn taken(consumer: &EventConsumer, list: &TopicPartitionList) -> TopicPartitionList {
+    let Ok(assigned) = consumer.assignment() else { return list.clone() };
+    let mut taken = TopicPartitionList::new();
+    for element in list.elements() {
+        if assigned.find_partition(element.topic(), element.partition()).is_some() {
+            taken.add_partition(element.topic(), element.partition());
+        }
+    }
+    taken
+}
+
 fn partitions_of(list: &TopicPartitionList) -> Vec<PartitionId> {
     list.elements().iter().map(|element| PartitionId(element.partition())).collect()
 }
@@ -150,7 +162,11 @@ impl ConsumerContext for GroupContext {
             }
         } else {
             self.assignment.revoke(&partitions, consumer.assignment_lost());
-            if cooperative { consumer.incremental_unassign(list) } else { consumer.unassign() }
+            if cooperative {
+                consumer.incremental_unassign(&taken(consumer, list))
+            } else {
+                consumer.unassign()
+            }
         };
         if let Err(error) = done {
             tracing::warn!(%error, "the consumer did not take the group's decision");

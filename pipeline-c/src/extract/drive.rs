@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::run::{Shutdown, Stopwatch};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot::error::TryRecvError;
@@ -14,6 +14,7 @@ use super::{Assignment, EventConsumer};
 use crate::error::Error;
 use crate::place::PartitionId;
 use crate::round::Round;
+use crate::topic_log::judge_error;
 use crate::transform::Record;
 use crate::worker::ended_unexpectedly;
 
@@ -38,6 +39,12 @@ const IDLE_MEMBER: Duration = Duration::from_secs(15);
 /// A partition that was taken over should be revoked by the group within this time.
 const FENCED_FOR: Duration = Duration::from_mins(1);
 
+/// How long the batch that is being written may hold up the end of a run whose topic is another one.
+const LET_BATCH_END: Duration = Duration::from_secs(30);
+
+/// How long a run that stays leaves partitions set aside before it tries them again.
+const ASIDE_FOR: Duration = Duration::from_mins(1);
+
 pub(super) struct Drive<'a> {
     pub(super) consumer: &'a EventConsumer,
     pub(super) assignment: &'a Assignment,
@@ -55,6 +62,9 @@ pub(super) struct Drive<'a> {
     pub(super) last_round_begun: bool,
     /// Kafka's timestamp of the newest record that is visible.
     pub(super) newest_visible_ms: Option<i64>,
+    /// Since the topic was looked at, and how many rebalances there had been; see `witnesses`.
+    pub(super) since_look: Stopwatch,
+    pub(super) looked_at: Option<u64>,
     /// Something was published since the state objects last said that nothing is pending.
     pub(super) unsettled: bool,
     /// Consumption pauses since this many rebalances.
@@ -83,11 +93,14 @@ pub fn drive(
         since_stop: None,
         last_round_begun: false,
         newest_visible_ms: None,
+        since_look: Stopwatch::start(),
+        looked_at: None,
         unsettled: true,
         paused: None,
     };
     let ended = drive.run();
     let patience = if ended.is_ok() { drive.time_left() } else { Duration::ZERO };
+    let ended = ended.and_then(|()| assignment.set_aside());
     assignment.end_all(patience);
     ended
 }
@@ -104,7 +117,8 @@ impl Drive<'_> {
             self.bound_memory()?;
             self.gauge();
             self.finish_round()?;
-            if self.shutdown.requested() && self.since_stop.is_none() {
+            let stops = self.shutdown.requested() || self.tries_again_what_is_aside();
+            if stops && self.since_stop.is_none() {
                 self.since_stop = Some(Stopwatch::start());
             }
             if self.running.is_some() {
@@ -166,7 +180,7 @@ impl Drive<'_> {
                         feed.caught_up();
                     }
                 }
-                Err(error) => self.judge_error(error)?,
+                Err(error) => judge_error(&self.assignment.shared.topic, error)?,
             }
         }
         if bytes > 0 {
@@ -176,32 +190,23 @@ impl Drive<'_> {
         Ok(())
     }
 
-    /// librdkafka goes on by itself after most errors.
-    fn judge_error(&self, error: KafkaError) -> Result<(), Error> {
-        let topic = &self.assignment.shared.topic;
-        match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
-                Err(Error::OutOfRange { topic: topic.to_string() })
+    fn check_failures(&mut self) -> Result<(), Error> {
+        let failed = self.failures();
+        if matches!(failed, Err(Error::Restarted { .. } | Error::OtherTopic { .. })) {
+            // Other partitions may be in the middle of the same batch, which is to be reported.
+            let watch = Stopwatch::start();
+            while self.running.as_ref().is_some_and(|round| !round.is_finished())
+                && watch.elapsed() < LET_BATCH_END
+                && !self.shutdown.requested()
+            {
+                std::thread::sleep(POLL);
             }
-            Some(
-                RDKafkaErrorCode::UnknownTopic
-                | RDKafkaErrorCode::UnknownTopicOrPartition
-                | RDKafkaErrorCode::TopicAuthorizationFailed
-                | RDKafkaErrorCode::GroupAuthorizationFailed
-                | RDKafkaErrorCode::SaslAuthenticationFailed
-                | RDKafkaErrorCode::Fatal,
-            ) => Err(Error::kafka(format!("consume {topic}"))(error)),
-            _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => {
-                Err(Error::kafka(format!("consume {topic}"))(error))
-            }
-            _ => {
-                tracing::warn!(%error, "waiting for Kafka");
-                Ok(())
-            }
+            self.finish_round()?;
         }
+        failed
     }
 
-    fn check_failures(&self) -> Result<(), Error> {
+    fn failures(&self) -> Result<(), Error> {
         let mut inner = self.assignment.lock();
         if let Some(failure) = inner.failure.take() {
             return Err(failure);
@@ -233,16 +238,27 @@ impl Drive<'_> {
         }
     }
 
+    /// Whether a run that stays is to end, after a last batch of the other partitions, and to begin again: perhaps what
+    /// was wrong with those that are set aside has been mended.
+    fn tries_again_what_is_aside(&self) -> bool {
+        self.interval.is_some()
+            && self.since_start.elapsed() > ASIDE_FOR
+            && !self.assignment.lock().aside.is_empty()
+    }
+
     /// Whether a single run has read and written what there was when it started.
     fn complete(&mut self) -> Result<bool, Error> {
         if self.interval.is_some() {
             return Ok(false);
         }
-        let (rebalances, partitions) = {
+        let (rebalances, partitions, aside) = {
             let inner = self.assignment.lock();
-            (inner.rebalances, inner.feeds.len())
+            (inner.rebalances, inner.feeds.len(), inner.aside.len())
         };
         if partitions == 0 {
+            if aside > 0 {
+                return Ok(true);
+            }
             let waited = self.since_start.elapsed();
             if rebalances == 0 && waited > ASSIGN_WITHIN {
                 let group = self.assignment.shared.config.group.clone();

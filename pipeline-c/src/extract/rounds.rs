@@ -1,6 +1,9 @@
 //! When the consumer's loop begins a batch, and what it does when one is visible.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+
+use std::time::Duration;
 
 use common::run::Stopwatch;
 use rdkafka::consumer::{CommitMode, Consumer};
@@ -9,6 +12,9 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::drive::Drive;
 use crate::error::Error;
 use crate::round::{self, Commands};
+
+/// How often a run that stays looks, without a batch, if the topic is the same still.
+const LOOK_EVERY: Duration = Duration::from_mins(1);
 
 /// What the workers hold at a moment.
 #[derive(Debug, Default)]
@@ -55,7 +61,7 @@ impl Drive<'_> {
         let flush = &self.assignment.shared.config.flush;
         let load = self.load();
         if load.rows == 0 {
-            return false;
+            return self.since_stop.is_none() && self.look_is_due();
         }
         if self.since_stop.is_some() {
             return !self.last_round_begun;
@@ -67,6 +73,19 @@ impl Drive<'_> {
             || self.drained()
     }
 
+    /// Whether to look, without a batch, if the topic is the same still: now and then, or once in a single run.
+    fn look_is_due(&self) -> bool {
+        let (rebalances, idle) = {
+            let inner = self.assignment.lock();
+            (inner.rebalances, inner.feeds.is_empty())
+        };
+        !idle
+            && match self.interval {
+                Some(_) => self.since_look.elapsed() >= LOOK_EVERY,
+                None => self.looked_at != Some(rebalances) && self.drained(),
+            }
+    }
+
     pub(super) fn commands(&self) -> Commands {
         let inner = self.assignment.lock();
         inner.feeds.iter().map(|(partition, feed)| (*partition, feed.worker.commands.clone())).collect()
@@ -74,10 +93,15 @@ impl Drive<'_> {
 
     pub(super) fn begin_round(&mut self) {
         self.last_round_begun = self.since_stop.is_some();
-        self.since_round = Stopwatch::start();
-        self.unsettled = true;
+        if self.load().rows > 0 {
+            self.since_round = Stopwatch::start();
+            self.unsettled = true;
+        }
+        self.since_look = Stopwatch::start();
+        self.looked_at = Some(self.assignment.lock().rebalances);
         let shared = &self.assignment.shared;
-        let round = round::run(self.commands(), shared.config.gates.clone(), shared.clock.clone());
+        let witnesses = Arc::clone(&shared.witnesses);
+        let round = round::run(self.commands(), shared.config.gates.clone(), shared.clock.clone(), witnesses);
         self.running = Some(shared.runtime.spawn(round));
     }
 
@@ -97,6 +121,9 @@ impl Drive<'_> {
         let Some(running) = self.running.take_if(|round| round.is_finished()) else { return Ok(()) };
         let round = self.assignment.shared.runtime.block_on(running);
         let round = round.map_err(|_| Error::Ended("a batch".to_owned()))??;
+        if round.flushed.is_empty() {
+            return Ok(());
+        }
         self.since_record = Stopwatch::start();
         self.newest_visible_ms = self.newest_visible_ms.max(round.tally.newest_ms);
         let mut offsets = TopicPartitionList::new();

@@ -14,7 +14,7 @@ use crate::batch::Output;
 use crate::config::{OnNewTopic, TailMode};
 use crate::encode::{self, Label};
 use crate::error::Error;
-use crate::ledger::{Ledger, LogRange, backoff};
+use crate::ledger::{Ledger, backoff};
 use crate::memory::Room;
 use crate::place::Place;
 use crate::state::{DataFile, Pending, Removal, State, TailRule};
@@ -30,7 +30,7 @@ const OWNERS_TURN: Duration = Duration::from_secs(20);
 pub struct Move {
     commit: String,
     flush: u64,
-    added: Vec<Pending>,
+    pub(super) added: Vec<Pending>,
     left: Vec<Pending>,
     removed: Vec<Removal>,
 }
@@ -58,7 +58,6 @@ impl Loader {
             rule: TailRule { mode: TailMode::Rewrite, target_bytes: u64::MAX },
             patience,
             room: Room::of(ByteSize(u64::MAX)),
-            log: LogRange { start: 0, end: i64::MAX },
             on_new_topic: OnNewTopic::Stop,
             last_record: None,
         })

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::batch::Batch;
-use crate::config::{GateArgs, OnGap, OnNewTopic, TailMode};
+use crate::config::{GateArgs, OnGap, OnLostFile, OnNewTopic, TailMode};
 use crate::inventory::{Described, Files, Footers, describe};
 use crate::place::{PartitionId, Stream};
 use crate::transform::{Event, Malformed, Reason, Record, Warnings};
@@ -65,10 +65,14 @@ impl Bench {
     }
 
     async fn claim_in(&self, log: LogRange) -> Result<Loader, Error> {
-        let uploads = unfinished_uploads(&self.lake, Duration::ZERO).await.unwrap();
+        let standing = Standing::list(&self.lake, &self.place.topic, Duration::ZERO).await.unwrap();
         let patience = Duration::from_millis(200);
         let claim = Claim { owner: "me", at: at(0), gates: &self.gates, patience };
-        Loader::claim(self.lake.clone(), self.place.clone(), log, claim, self.rule, &uploads).await
+        Loader::claim(self.lake.clone(), self.place.clone(), log, claim, self.rule, &standing).await
+    }
+
+    async fn uploads(&self) -> Vec<Upload> {
+        Standing::list(&self.lake, &self.place.topic, Duration::ZERO).await.unwrap().uploads
     }
 
     async fn claim(&self) -> Loader {
@@ -158,10 +162,10 @@ async fn killed_after_staging_nothing_is_visible_and_the_next_owner_cleans_up() 
     let staged = bench.stage(&mut loader, 0..100).await;
     drop((staged, loader));
     bench.assert_once(0).await;
-    assert!(!unfinished_uploads(&bench.lake, Duration::ZERO).await.unwrap().is_empty());
+    assert!(!bench.uploads().await.is_empty());
     let mut next = bench.claim().await;
     assert_eq!(next.next_offset(), 0);
-    assert_eq!(unfinished_uploads(&bench.lake, Duration::ZERO).await.unwrap(), []);
+    assert_eq!(bench.uploads().await, []);
     bench.flush(&mut next, 0..100).await;
     bench.assert_once(100).await;
 }
@@ -243,7 +247,7 @@ async fn whatever_the_order_of_kills_each_record_is_one_row() {
         bench.assert_once(end).await;
         bench.flush(&mut bench.claim().await, end..end + 5).await;
         bench.assert_once(end + 5).await;
-        assert_eq!(unfinished_uploads(&bench.lake, Duration::ZERO).await.unwrap(), [], "seed {seed}");
+        assert_eq!(bench.uploads().await, [], "seed {seed}");
     }
 }
 
@@ -259,7 +263,7 @@ async fn an_owner_that_was_fenced_publishes_nothing_and_throws_its_files_away() 
     new.commit(also_staged, 60, at(1)).await.unwrap();
     new.publish().await.unwrap();
     bench.assert_once(60).await;
-    assert_eq!(unfinished_uploads(&bench.lake, Duration::ZERO).await.unwrap(), []);
+    assert_eq!(bench.uploads().await, []);
 }
 
 #[tokio::test]
@@ -287,7 +291,7 @@ async fn a_command_and_the_owner_write_in_turn_and_no_row_is_lost_or_doubled() {
     owner.write(&bench.outputs(90..100), 100, at(4)).await.unwrap();
     lost_its_answer.write(&bench.outputs(90..100), 100, at(4)).await.unwrap();
     bench.assert_once(100).await;
-    assert_eq!(unfinished_uploads(&bench.lake, Duration::ZERO).await.unwrap(), []);
+    assert_eq!(bench.uploads().await, []);
 }
 
 #[tokio::test]
@@ -430,4 +434,139 @@ async fn a_state_object_that_cannot_be_read_stops_the_claim() {
     assert!(matches!(bench.claim_in(log).await, Err(Error::StateVersion { found: 9, .. })));
     bench.lake.put(&path, "{".into(), &Expect::Any).await.unwrap();
     assert!(matches!(bench.claim_in(log).await, Err(Error::StateDamaged { .. })));
+}
+
+#[tokio::test]
+async fn a_state_object_that_was_removed_stops_the_claim_while_files_of_the_partition_stand() {
+    let bench = Bench::new().await;
+    // Files of others do not matter to a new partition.
+    let date = chrono::NaiveDate::from_ymd_opt(2026, 1, 1).unwrap();
+    let other = Place { topic: "t-1".into(), partition: PartitionId(1) };
+    for stranger in
+        [other.file_path(Stream::Events, date, 0, 0), "events/event_date=2026-01-01/x.parquet".into()]
+    {
+        bench.lake.put(&stranger, "another's".into(), &Expect::Absent).await.unwrap();
+    }
+    let mut loader = bench.claim().await;
+    // Only a malformed record.
+    bench.flush(&mut loader, 0..1).await;
+    let path = bench.place.state_path();
+    let standing = bench.lake.head(&path).await.unwrap().unwrap();
+    bench.lake.delete(&path, &standing.version).await.unwrap();
+
+    let error = bench.claim_in(LogRange { start: 0, end: 9 }).await.unwrap_err();
+    let file = bench.lake.list(Stream::Malformed.table()).await.unwrap().remove(0);
+    let message = error.to_string();
+    assert!(message.contains(&file.path) && message.contains(&path), "{message}");
+    assert_eq!(bench.lake.head(&path).await.unwrap(), None, "nothing was claimed");
+    bench.lake.delete(&file.path, &file.version).await.unwrap();
+    assert_eq!(bench.claim().await.next_offset(), 0);
+}
+
+/// Commits 50..100 on top of 0..50 and publishes nothing of it.
+async fn killed_before_publishing(bench: &Bench) -> Vec<Pending> {
+    let mut loader = bench.claim().await;
+    bench.flush(&mut loader, 0..50).await;
+    let staged = bench.stage(&mut loader, 50..100).await;
+    loader.commit(staged, 100, at(1)).await.unwrap();
+    loader.ledger.state().pending.clone()
+}
+
+const LOG: LogRange = LogRange { start: 0, end: 1_000 };
+
+#[tokio::test]
+async fn a_batch_whose_uploads_are_gone_is_named_and_read_again_where_that_is_asked_for() {
+    // All of them, or one: the others are not visible either.
+    for gone in [4, 1] {
+        let mut bench = Bench::new().await;
+        let pending = killed_before_publishing(&bench).await;
+        for pending in &pending[..gone] {
+            bench.lake.abort(&pending.staged).await.unwrap();
+        }
+        if gone == 4 {
+            let message = bench.claim_in(LOG).await.unwrap_err().to_string();
+            assert!(message.contains("--on-lost-file skip") && message.contains("offsets from"), "{message}");
+            assert!(pending.iter().any(|pending| message.contains(&pending.file.path)), "{message}");
+            bench.assert_once(50).await;
+        }
+        bench.gates.on_lost_file = OnLostFile::Skip;
+        let mut loader = bench.claim().await;
+        assert_eq!((loader.next_offset(), loader.ledger.state().lost_files.len()), (50, 0));
+        bench.assert_once(50).await;
+        bench.flush(&mut loader, 50..120).await;
+        bench.assert_once(120).await;
+        assert_eq!(bench.uploads().await, []);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_after_others_of_its_commit_are_visible_is_given_up_and_recorded() {
+    let mut bench = Bench::new().await;
+    let pending = killed_before_publishing(&bench).await;
+    bench.lake.publish(&pending[0].staged, &pending[0].expect).await.unwrap();
+    bench.lake.abort(&pending[1].staged).await.unwrap();
+    assert!(
+        matches!(bench.claim_in(LOG).await, Err(Error::Lost { path, .. }) if path == pending[1].file.path)
+    );
+    bench.gates.on_lost_file = OnLostFile::Skip;
+    let mut loader = bench.claim().await;
+    assert_eq!(loader.next_offset(), 100);
+    let lost: Vec<_> = loader.ledger.state().lost_files.iter().map(|lost| lost.file.path.clone()).collect();
+    assert_eq!(lost, [pending[1].file.path.clone()]);
+    bench.flush(&mut loader, 100..120).await;
+    let found = bench.read(Stream::Events).await.0.len() + bench.read(Stream::Malformed).await.0.len();
+    let visible_before = u64::try_from(found).unwrap();
+    assert!((90..120).contains(&visible_before), "{visible_before} rows");
+}
+
+#[tokio::test]
+async fn a_tail_that_was_removed_under_its_replacement_comes_back_with_all_its_rows() {
+    let mut bench = Bench::new().await;
+    let pending = killed_before_publishing(&bench).await;
+    let path = &pending[0].file.path;
+    let standing = bench.lake.head(path).await.unwrap().unwrap();
+    bench.lake.delete(path, &standing.version).await.unwrap();
+    assert!(matches!(bench.claim_in(LOG).await, Err(Error::Lost { .. })));
+    bench.gates.on_lost_file = OnLostFile::Skip;
+    let mut loader = bench.claim().await;
+    assert_eq!(loader.next_offset(), 100);
+    bench.assert_once(100).await;
+    bench.flush(&mut loader, 100..120).await;
+    bench.assert_once(120).await;
+}
+
+#[tokio::test]
+async fn a_move_whose_files_are_gone_is_undone_and_can_be_made_again() {
+    let mut bench = Bench::new().await;
+    bench.flush(&mut bench.claim().await, 0..100).await;
+    bench.claim().await.settle(at(2)).await.unwrap();
+    let malformed = bench.lake.list(Stream::Malformed.table()).await.unwrap();
+    let outputs: Vec<_> = batch(0..100)
+        .into_outputs(&bench.place, at(86_400 * 30))
+        .into_iter()
+        .filter(|output| output.stream == Stream::Malformed)
+        .collect();
+    // Malformed records move to another date's folder; one of two new files is gone before it is visible.
+    let mut loader = bench.claim().await;
+    let mut moved = loader.begin_move().await.unwrap();
+    loader.move_in(&mut moved, &outputs, 0).await.unwrap();
+    let lost = moved.added[0].staged.clone();
+    let beside = batch(0..100).into_outputs(&bench.place, at(86_400 * 60));
+    let beside: Vec<_> = beside.into_iter().filter(|output| output.stream == Stream::Malformed).collect();
+    loader.move_in(&mut moved, &beside, 0).await.unwrap();
+    let other = moved.added[1].clone();
+    moved.remove(&malformed[0]);
+    bench.lake.abort(&lost).await.unwrap();
+    assert!(matches!(loader.commit_move(moved, at(3)).await, Err(Error::Lost { .. })));
+    bench.lake.publish(&other.staged, &other.expect).await.unwrap();
+
+    assert!(matches!(bench.claim_in(LOG).await, Err(Error::Lost { .. })));
+    bench.gates.on_lost_file = OnLostFile::Skip;
+    let mut loader = bench.claim().await;
+    bench.assert_once(100).await;
+    let mut moved = loader.begin_move().await.unwrap();
+    loader.move_in(&mut moved, &outputs, 0).await.unwrap();
+    moved.remove(&malformed[0]);
+    loader.commit_move(moved, at(3)).await.unwrap();
+    bench.assert_once(100).await;
 }

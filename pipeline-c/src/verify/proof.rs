@@ -15,7 +15,6 @@ use super::snapshot::Snapshot;
 use super::table::{RowHash, Table};
 use crate::error::Error;
 use crate::extract::Chunk;
-use crate::fingerprint::Fingerprint;
 use crate::inventory::{Described, Footers, Undescribed, describe};
 use crate::judging::Judge;
 use crate::ledger::LogRange;
@@ -242,7 +241,7 @@ impl<'a> Prover<'a> {
     /// The last record that was read tells whether this is the topic that was read.
     fn compare_last(&mut self, record: &Record<'_>) {
         let last = self.snapshot.state.last_record.as_ref();
-        if last.is_some_and(|last| last.offset == record.offset && *last != Fingerprint::of(record)) {
+        if last.is_some_and(|last| last.is_contradicted_by(record)) {
             let detail = "is not the record that was read there: the topic was deleted and made anew";
             self.proof.differs(Kind::OtherTopic, Some(record.offset), None, detail);
         }

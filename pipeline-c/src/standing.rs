@@ -1,0 +1,66 @@
+//! What stands in the lake before partitions are claimed.
+
+use std::time::Duration;
+
+use common::lake::{EVENTS, EVENTS_MALFORMED, Lake, STATE, Upload};
+use futures::future::try_join_all;
+use tokio::sync::OnceCell;
+
+use crate::error::Error;
+use crate::inventory::Files;
+use crate::ledger::{backoff, wait_or};
+use crate::place::Place;
+
+/// What was listed before claims of a topic's partitions.
+#[derive(Debug)]
+pub struct Standing {
+    lake: Lake,
+    topic: String,
+    patience: Duration,
+    /// Uploads of any partition that were begun and not completed. They must be listed before the claim: what is
+    /// staged later may be another, later owner's.
+    pub uploads: Vec<Upload>,
+    files: OnceCell<Files>,
+}
+
+impl Standing {
+    /// Lists the unfinished uploads.
+    pub async fn list(lake: &Lake, topic: &str, patience: Duration) -> Result<Self, Error> {
+        let mut backoff = backoff(patience);
+        let uploads = loop {
+            // In a directory a state object is staged, too.
+            match try_join_all([EVENTS, EVENTS_MALFORMED, STATE].map(|folder| lake.uploads(folder))).await {
+                Ok(uploads) => break uploads.concat(),
+                Err(error) => wait_or(error, &mut backoff).await?,
+            }
+        };
+        let (lake, topic) = (lake.clone(), topic.to_owned());
+        Ok(Self { lake, topic, patience, uploads, files: OnceCell::new() })
+    }
+
+    /// How many files the partition has, and the first of them by offset. The lake is listed once for all partitions,
+    /// and only when this is asked.
+    pub async fn files_of(&self, place: &Place) -> Result<Option<(usize, String)>, Error> {
+        let files = self.files.get_or_try_init(|| self.list_files()).await?;
+        let Some(owned) = files.owned.get(place) else { return Ok(None) };
+        let first = owned.iter().min_by_key(|(name, _)| (name.generation, name.first_offset));
+        Ok(first.map(|(_, meta)| (owned.len(), meta.path.clone())))
+    }
+
+    /// The same when nothing is staged.
+    #[must_use]
+    pub fn without_uploads(&self) -> Self {
+        let (lake, topic, files) = (self.lake.clone(), self.topic.clone(), OnceCell::new());
+        Self { lake, topic, patience: self.patience, uploads: Vec::new(), files }
+    }
+
+    async fn list_files(&self) -> Result<Files, Error> {
+        let mut backoff = backoff(self.patience);
+        loop {
+            match Files::list(&self.lake, &self.topic).await {
+                Ok(files) => return Ok(files),
+                Err(error) => wait_or(error, &mut backoff).await?,
+            }
+        }
+    }
+}
