@@ -196,7 +196,7 @@ pub fn profile(id: i32) -> CustomerProfile {
 pub async fn write_profiles(database: &Path, profiles: &[CustomerProfile]) {
     let store = Profiles::open(&format!("sqlite://{}", database.display()).parse().unwrap()).await.unwrap();
     store.create_table().await.unwrap();
-    store.put(profiles, &WriteFence::new(1, std::time::Duration::MAX), 8).await.unwrap();
+    store.put(profiles, &WriteFence::new(1, Duration::MAX), 8).await.unwrap();
 }
 
 /// Asks until the answer is as awaited; panics after `patience`.

@@ -1,12 +1,14 @@
 //! A lake in an S3 bucket.
 
+mod answers;
+mod parts;
+mod requests;
+
 use std::ops::Range;
-use std::time::Duration;
 
 use aws_config::BehaviorVersion;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
-use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::put_object::PutObjectError;
@@ -18,9 +20,9 @@ use url::Url;
 
 use super::{Expect, LakeError, ObjectMeta, Staged, Version};
 use crate::retry::Backoff;
-
-/// S3 wants parts of at least 5 MiB, except the last; these are sent as soon as they are full.
-const PART_BYTES: usize = 8 * 1024 * 1024;
+use answers::{fault, innermost, is_in_the_way, lost_race, status};
+pub(super) use parts::PartWriter;
+use requests::{conditions, patience, with_patience};
 
 /// Metadata of an object that names its content.
 const COMMIT: &str = "tributary-commit";
@@ -30,12 +32,6 @@ const PARQUET: &str = "application/vnd.apache.parquet";
 
 /// Attempts of a request, the first included; the SDK waits between them with backoff and jitter.
 const ATTEMPTS: u32 = 6;
-
-/// An attempt whose answer does not begin within this is given up and repeated.
-const SILENCE: Duration = Duration::from_secs(15);
-
-/// A body may take as long as this many bytes a second need, besides.
-const SLOWEST_BYTES_PER_SECOND: usize = 64 * 1024;
 
 #[derive(Debug)]
 pub(super) struct S3 {
@@ -273,15 +269,8 @@ impl S3 {
             .send()
             .await
             .map_err(|e| fault(self.shown("start writing", path), &e))?;
-        Ok(PartWriter {
-            client: self.client.clone(),
-            bucket: self.bucket.clone(),
-            key: self.key(path),
-            upload: upload.upload_id.unwrap_or_default(),
-            buffer: Vec::new(),
-            parts: Vec::new(),
-            size: 0,
-        })
+        let upload = upload.upload_id.unwrap_or_default();
+        Ok(PartWriter::new(self.client.clone(), self.bucket.clone(), self.key(path), upload))
     }
 
     pub(super) async fn publish(&self, staged: &Staged, expect: &Expect) -> Result<Version, LakeError> {
@@ -342,125 +331,6 @@ impl S3 {
     }
 }
 
-/// Sends parts as they fill up, so that memory stays at one part.
-#[derive(Debug)]
-pub(super) struct PartWriter {
-    client: Client,
-    bucket: String,
-    key: String,
-    upload: String,
-    /// Less than a part; a full one is never kept beside the next.
-    buffer: Vec<u8>,
-    parts: Vec<String>,
-    size: u64,
-}
-
-impl PartWriter {
-    pub(super) fn upload(&self) -> &str {
-        &self.upload
-    }
-
-    pub(super) async fn write(&mut self, mut bytes: Bytes) -> Result<(), LakeError> {
-        self.size += bytes.len() as u64;
-        while !bytes.is_empty() {
-            let room = PART_BYTES - self.buffer.len();
-            self.buffer.extend_from_slice(&bytes.split_to(room.min(bytes.len())));
-            if self.buffer.len() == PART_BYTES {
-                let full = std::mem::take(&mut self.buffer);
-                self.send(full.into()).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn send(&mut self, body: Bytes) -> Result<(), LakeError> {
-        let number = i32::try_from(self.parts.len() + 1).unwrap_or(i32::MAX);
-        let request = self.client.upload_part().bucket(&self.bucket).key(&self.key).upload_id(&self.upload);
-        let patience = with_patience(body.len());
-        let sent = request
-            .part_number(number)
-            .body(body.into())
-            .customize()
-            .config_override(patience)
-            .send()
-            .await
-            .map_err(|e| fault(format!("write s3://{}/{}", self.bucket, self.key), &e))?;
-        self.parts.push(sent.e_tag.unwrap_or_default());
-        Ok(())
-    }
-
-    pub(super) async fn finish(mut self) -> Result<(String, Vec<String>, u64), LakeError> {
-        if !self.buffer.is_empty() || self.parts.is_empty() {
-            let rest = std::mem::take(&mut self.buffer);
-            self.send(rest.into()).await?;
-        }
-        Ok((self.upload, self.parts, self.size))
-    }
-}
-
 fn part(number: i32, etag: &str) -> CompletedPart {
     CompletedPart::builder().part_number(number).e_tag(etag).build()
-}
-
-/// How long the answer to a request with so large a body may take.
-fn patience(body_bytes: usize) -> TimeoutConfig {
-    let sending = Duration::from_secs((body_bytes / SLOWEST_BYTES_PER_SECOND) as u64);
-    TimeoutConfig::builder().connect_timeout(Duration::from_secs(5)).read_timeout(SILENCE + sending).build()
-}
-
-fn with_patience(body_bytes: usize) -> aws_sdk_s3::config::Builder {
-    aws_sdk_s3::config::Builder::new().timeout_config(patience(body_bytes))
-}
-
-fn conditions(expect: &Expect) -> (Option<String>, Option<String>) {
-    match expect {
-        Expect::Any => (None, None),
-        Expect::Absent => (None, Some("*".to_owned())),
-        Expect::Version(Version(etag)) => (Some(etag.clone()), None),
-    }
-}
-
-/// A conditional write beside ours, which tells nothing of what stands there.
-fn is_in_the_way<E>(error: &SdkError<E>) -> bool {
-    status(error) == Some(409)
-}
-
-/// 412: the condition does not hold. 404 with a condition: it was removed.
-fn lost_race<E>(error: &SdkError<E>, expect: &Expect) -> bool {
-    match status(error) {
-        Some(412) => true,
-        Some(404) => matches!(expect, Expect::Version(_)),
-        _ => false,
-    }
-}
-
-fn status<E>(error: &SdkError<E>) -> Option<u16> {
-    error.raw_response().map(|response| response.status().as_u16())
-}
-
-fn fault<E: ProvideErrorMetadata + std::error::Error + 'static>(
-    action: String,
-    error: &SdkError<E>,
-) -> LakeError {
-    let reason = match (error.code(), error.message()) {
-        (Some(code), Some(message)) => format!("{code}: {message}"),
-        (Some(code), None) => code.to_owned(),
-        _ => innermost(error),
-    };
-    match error {
-        SdkError::ConstructionFailure(_) => LakeError::Refused { action, reason },
-        _ => match status(error) {
-            Some(400..=407 | 410..=428) => LakeError::Refused { action, reason },
-            _ => LakeError::Unavailable { action, reason },
-        },
-    }
-}
-
-/// What really happened: the SDK wraps "connection refused" in many layers.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
