@@ -7,6 +7,7 @@ mod api_access;
 mod api_errors;
 mod api_limits;
 mod api_openapi;
+mod api_outages;
 mod big_ids;
 mod cassandra_faults;
 mod compact;
