@@ -2,7 +2,7 @@
 
 seed    the four of the first load test: a customer's profile, a day, one customer's day, a customer's events
 random  the same four, of random customers, on random days of the last 30 in the summaries of DB
-events  events of random customers without dates
+events  events of random customers, without dates
 """
 import os
 import random
