@@ -74,15 +74,15 @@ def keep(text, wall, cpu, peak_kib, failed):
         file.write(json.dumps(result) + "\n")
 
 
-answers, alone = [], []
-for _ in range(int(starts)):
+answers, alone = [], []  # the last API stays, for the warm part
+for round in range(1, int(starts) + 1):
     api, address = start()
     alone.append((path := random.choice(paths), *ask(address, path)))
     api.terminate()
     api.wait()
     api, address = start()
     answers += at_once(address, random.sample(paths, USERS))
-    if _ + 1 < int(starts):
+    if round < int(starts):
         api.terminate()
         api.wait()
 kinds = {}
