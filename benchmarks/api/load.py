@@ -4,6 +4,7 @@ PATHS is a file of paths to ask for. Cold: STARTS times the API is started and, 
 users at once, a path each. Warm: wrk with 20 connections for SECONDS, after 5 s that do not count; the API writes its
 access log. Appends a line for each to $BENCH_RESULTS as `measure` does; their labels hold what was measured.
 """
+import atexit
 import http.client
 import json
 import os
@@ -25,6 +26,7 @@ def start():
         [f"{binaries}/api", "--listen", "127.0.0.1:0", "--profiles", profiles, "--lake", lake],
         stdout=subprocess.PIPE, stderr=log, text=True,
     )  # fmt: skip
+    atexit.register(api.kill)  # whatever happens here, it does not outlive the measurement
     address = api.stdout.readline().strip().removeprefix("listening on http://")
     while ask(address, "/readyz")[0] != 200:
         time.sleep(0.02)
@@ -75,14 +77,14 @@ def keep(text, wall, cpu, peak_kib, failed):
 
 
 answers, alone = [], []  # the last API stays, for the warm part
-for round in range(1, int(starts) + 1):
+for nth in range(1, int(starts) + 1):
     api, address = start()
     alone.append((path := random.choice(paths), *ask(address, path)))
     api.terminate()
     api.wait()
     api, address = start()
     answers += at_once(address, random.sample(paths, USERS))
-    if round < int(starts):
+    if nth < int(starts):
         api.terminate()
         api.wait()
 kinds = {}
