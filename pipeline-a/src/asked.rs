@@ -4,12 +4,15 @@ use std::collections::{HashMap, HashSet};
 
 use common::increment::Increment;
 use common::profiles::Profiles;
+use common::quality::QuarantineEntry;
 use common::schema::{Customer, CustomerId, CustomerProfile};
-use common::source::Source;
+use common::source::{CustomerRange, Source};
 use futures::TryStreamExt;
 
 use crate::config::Config;
 use crate::error::Error;
+use crate::extract::judge_rows;
+use crate::slice::customers_that_fit;
 
 /// The customers of `--customers`, and with `--refresh-customers` those whose row and profile do not agree.
 /// Where everything is recomputed, nothing needs to be compared.
@@ -21,23 +24,49 @@ pub async fn customers(
     let mut asked: HashSet<CustomerId> = config.customers.customers.iter().copied().map(CustomerId).collect();
     if config.customers.refresh_customers && !increment.everything {
         let profiles = Profiles::open(&config.profiles.profiles).await?;
-        asked.extend(changed(source, &profiles).await?);
+        let mut ids: Vec<(CustomerId, u64)> =
+            source.customer_ids().await?.into_iter().map(|id| (id, 1)).collect();
+        ids.sort_unstable();
+        for range in CustomerRange::split(&ids, customers_that_fit(config.memory.max_memory)) {
+            asked.extend(changed(source, &profiles, range, increment).await?);
+        }
     }
     Ok(asked)
 }
 
-/// Customers whose row has changed, or gone, since their profile was written.
-async fn changed(source: &Source, profiles: &Profiles) -> Result<Vec<CustomerId>, Error> {
-    let rows = source.all_customers().await?;
-    let rows: HashMap<CustomerId, Customer> = rows.into_iter().map(|row| (row.customer_id, row)).collect();
+/// Customers whose row has changed, or gone, since their profile was written; those whose row is not accepted only
+/// where the quarantine does not say so yet.
+async fn changed(
+    source: &Source,
+    profiles: &Profiles,
+    range: CustomerRange,
+    increment: &Increment,
+) -> Result<Vec<CustomerId>, Error> {
+    let mut rows: HashMap<CustomerId, Vec<Customer>> = HashMap::new();
+    for row in source.customers_between(range).await? {
+        rows.entry(row.customer_id).or_default().push(row);
+    }
     let mut changed = Vec::new();
     let mut standing = profiles.all().await?;
     while let Some(profile) = standing.try_next().await? {
-        if !rows.get(&profile.customer_id).is_some_and(|row| agree(row, &profile)) {
-            changed.push(profile.customer_id);
+        if range.contains(profile.customer_id) {
+            let rows = rows.get(&profile.customer_id).map(Vec::as_slice).unwrap_or_default();
+            if has_changed(rows, &profile, increment) {
+                changed.push(profile.customer_id);
+            }
         }
     }
     Ok(changed)
+}
+
+fn has_changed(rows: &[Customer], profile: &CustomerProfile, increment: &Increment) -> bool {
+    let Some(row) = rows.first() else { return true };
+    let reasons = judge_rows(rows);
+    if reasons.is_empty() {
+        !agree(row, profile)
+    } else {
+        increment.is_news(&QuarantineEntry::customer(row, reasons))
+    }
 }
 
 fn agree(row: &Customer, profile: &CustomerProfile) -> bool {

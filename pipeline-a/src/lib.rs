@@ -45,8 +45,8 @@ async fn step(config: &Config, batch: Batch<'_>) -> Result<Outcome, Error> {
         let profiles = Profiles::open(&config.profiles.profiles).await?;
         loader.look_at(&profiles).await?;
         while let Some(slice) = extracted.next_slice(batch.source, keys, &increment, config).await? {
-            let limit = config.increment.max_quarantine_ratio;
-            extracted.examined.gate(limit).map_err(BatchError::from)?;
+            let gate = extracted.examined.gate(config.increment.max_quarantine_ratio);
+            gate.map_err(|refused| loader.refused(refused))?;
             loader.write(&profiles, transform::profiles(slice, &extracted.catalog)?).await?;
         }
         extracted.examined.all_met().map_err(BatchError::from)?;

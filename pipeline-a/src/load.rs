@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use common::batch::Batch;
+use common::batch::{Batch, BatchError};
+use common::examine::TooManyRejected;
 use common::increment::{Gaps, Increment};
 use common::partitioning::write_parallelism;
 use common::profiles::Profiles;
@@ -88,6 +89,16 @@ impl<'a> Loader<'a> {
             *self.warnings.entry(warning).or_default() += count;
         }
         Ok(())
+    }
+
+    /// The end of a batch that a gate refuses: "refused" says that nothing was written.
+    #[must_use]
+    pub fn refused(&self, refused: TooManyRejected) -> Error {
+        if self.written + self.removed == 0 {
+            BatchError::from(refused).into()
+        } else {
+            Error::RefusedLate(refused)
+        }
     }
 
     fn to_read_back<'p>(&self, written: &'p [CustomerProfile]) -> impl Iterator<Item = &'p CustomerProfile> {

@@ -146,8 +146,10 @@ pub fn profiles(slice: Slice, catalog: &Catalog) -> Result<Profiled, Error> {
                 }
                 result.profiles.push(profile(&rows[0], tally, spend, catalog)?);
             }
-            bad => {
-                result.entries.extend(bad.map(|rows| QuarantineEntry::customer(&rows[0], judge_rows(rows))));
+            // It was there when the transactions were judged.
+            None => return Err(Error::Vanished(*id)),
+            Some(rows) => {
+                result.entries.push(QuarantineEntry::customer(&rows[0], judge_rows(rows)));
                 result.withheld.push(*id);
                 withheld_rows += u64::from(tally.transactions);
                 result.withheld_amount += spend;
@@ -330,6 +332,12 @@ mod tests {
         let slice = Slice { whom: Whom::Range(range), ..slice(&[bought(1, 1, 1, 1)], vec![customer(1)]) };
         let standing = [CustomerId(9), CustomerId(4), CustomerId(1), CustomerId(0)];
         assert_eq!(profiled(slice).unwrap().gone(&standing), [CustomerId(4)]);
+    }
+
+    #[test]
+    fn a_customer_whose_row_vanishes_meanwhile_is_not_passed_over() {
+        let result = profiled(slice(&[bought(1, 1, 1, 1), bought(2, 1, 1, 2)], vec![customer(1)]));
+        assert!(matches!(result, Err(Error::Vanished(CustomerId(2)))));
     }
 
     #[test]

@@ -28,6 +28,9 @@ use crate::transform::{self, Profiled};
 /// Profiles of a sample that are read side by side.
 const READS_IN_FLIGHT: usize = 32;
 
+/// Differences that are kept with their values; the others are counted.
+const DESCRIBED: usize = 10_000;
+
 /// Settings of `pipeline-a verify`.
 #[derive(Debug, Clone, Args)]
 pub struct VerifyArgs {
@@ -134,15 +137,17 @@ async fn compare(args: &VerifyArgs, books: &mut Books) -> Result<Compared<Differ
         }
     };
     books.later_rows(note_later).await?;
-    let Comparison { differing, checked } = comparison;
-    let (waiting, differing): (Vec<_>, Vec<_>) =
-        differing.into_iter().partition(|(id, _)| later.contains(id));
+    let Comparison { differing, described, checked } = comparison;
+    let waiting = differing.iter().filter(|id| later.contains(id)).count();
     let mut findings = Findings::default();
     compare_quarantine(books, extracted.entries(&entries), chosen.as_ref(), &mut findings).await?;
-    for (_, difference) in differing {
+    let described: Vec<_> = described.into_iter().filter(|(id, _)| !later.contains(id)).collect();
+    let not_described = differing.len() - waiting - described.len();
+    for (_, difference) in described {
         findings.add(difference);
     }
-    let (waiting, to_txn_id) = (waiting.len() as u64, books.increment.highest);
+    findings.add_unlisted(not_described as u64);
+    let (waiting, to_txn_id) = (waiting as u64, books.increment.highest);
     Ok(Compared { what: "customers", checked, waiting, to_txn_id, findings })
 }
 
@@ -174,7 +179,9 @@ async fn compare_quarantine<'e>(
 
 #[derive(Default)]
 struct Comparison {
-    differing: Vec<(CustomerId, Difference)>,
+    differing: Vec<CustomerId>,
+    /// What differs, for the first of them: more than are listed.
+    described: Vec<(CustomerId, Difference)>,
     checked: u64,
 }
 
@@ -221,8 +228,11 @@ impl Comparison {
     fn note(&mut self, difference: &'static str, customer_id: CustomerId, columns: Vec<Column>) {
         self.checked += 1;
         if difference != "profile" || !columns.is_empty() {
-            let difference = Difference::Profile { difference, customer_id, columns };
-            self.differing.push((customer_id, difference));
+            self.differing.push(customer_id);
+            if self.described.len() < DESCRIBED {
+                let difference = Difference::Profile { difference, customer_id, columns };
+                self.described.push((customer_id, difference));
+            }
         }
     }
 }

@@ -49,8 +49,8 @@ async fn step(config: &Config, batch: Batch<'_>) -> Result<Outcome, Error> {
         failpoint("listed");
         extracted.add_asked(batch.source, &increment, loader.standing(), config.dates).await?;
         while let Some(window) = extracted.next_window(batch.source, &increment, config).await? {
-            let limit = config.increment.max_quarantine_ratio;
-            extracted.examined.gate(limit).map_err(BatchError::from)?;
+            let gate = extracted.examined.gate(config.increment.max_quarantine_ratio);
+            gate.map_err(|refused| loader.refused(refused))?;
             loader.replace(&lake, window).await?;
         }
         loader.all_made()?;
@@ -92,6 +92,12 @@ async fn rehearse(config: &Config, source: &Source, report: RunReport) -> Result
         let files = load::standing(&Lake::open(&config.lake.lake).await?).await?;
         extracted.add_asked(source, &increment, files.keys().copied(), config.dates).await?;
     }
+    while let Some(window) = extracted.next_window(source, &increment, config).await? {
+        for (date, day) in window {
+            day.summaries().map_err(|reason| Error::Summary { date, reason })?;
+        }
+    }
+    extracted.examined.gate(config.increment.max_quarantine_ratio).map_err(BatchError::from)?;
     Ok(Rehearsal {
         report: increment.idle(report, extracted.rows),
         field: "dates",

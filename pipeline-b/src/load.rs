@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::NaiveDate;
-use common::batch::Batch;
+use common::batch::{Batch, BatchError};
+use common::examine::TooManyRejected;
 use common::increment::{Gaps, Increment};
 use common::lake::{Expect, Lake, LakeError, ObjectMeta, TXN_SUMMARY, Version, date_folder, date_of};
 use common::quality::Catalog;
@@ -32,6 +33,8 @@ pub struct Loader<'a> {
     /// The file of each date when the batch began: only that is replaced, so that a run which slept through
     /// the end of its lease cannot overwrite a newer one.
     standing: HashMap<NaiveDate, Version>,
+    /// Whether any file may have been replaced or removed.
+    touched: bool,
     written: u64,
     amount: Decimal,
     /// The first date that could not be summed up, and why; its file is as it was.
@@ -47,6 +50,7 @@ impl<'a> Loader<'a> {
             increment,
             catalog: Arc::default(),
             standing: HashMap::new(),
+            touched: false,
             written: 0,
             amount: Decimal::ZERO,
             not_made: None,
@@ -80,6 +84,7 @@ impl<'a> Loader<'a> {
     /// summed up keeps no other waiting; see [`Loader::all_made`].
     pub async fn replace(&mut self, lake: &Lake, window: Window) -> Result<(), Error> {
         self.batch.source.check_lease(self.batch.lease).await?;
+        self.touched = true;
         let this = &*self;
         let dates =
             futures::stream::iter(window.into_iter().map(|(date, day)| this.replace_date(lake, date, day)));
@@ -107,6 +112,12 @@ impl<'a> Loader<'a> {
         self.amount += amount;
         self.not_made = self.not_made.take().or(not_made);
         Ok(())
+    }
+
+    /// The end of a batch that a gate refuses: "refused" says that nothing was written.
+    #[must_use]
+    pub fn refused(&self, refused: TooManyRejected) -> Error {
+        if self.touched { Error::RefusedLate(refused) } else { BatchError::from(refused).into() }
     }
 
     /// Fails if a date could not be summed up: the offset must not pass it. The next run does all of it again.

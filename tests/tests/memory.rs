@@ -1,5 +1,6 @@
 //! With little memory the work is done in turn, and its outcome is the same.
 
+use tests::program::Program;
 use tests::shop::{Shop, Sizes};
 use tests::world::World;
 
@@ -45,6 +46,36 @@ async fn days_of_more_transactions_than_fit_are_made_window_by_window() {
     let report = world.pipeline('B').args(LITTLE).report().await;
     assert!(report["read"].as_u64().unwrap() >= 2 * 6_000, "{report}");
     world.assert_settles('B').await;
+}
+
+#[tokio::test]
+async fn a_batch_that_turns_out_bad_in_a_later_slice_is_not_called_untouched() {
+    let world = world().await;
+    world.pipeline('A').report().await;
+    world
+        .shop
+        .run(
+            "SET FOREIGN_KEY_CHECKS = 0; UPDATE transactions SET product_id = 999 WHERE customer_id > 300;
+             INSERT INTO transactions (customer_id, product_id, qty, amount, txn_timestamp) \
+             SELECT customer_id, 1, 1, 10.00, '2024-03-05 12:00:00' FROM customers",
+        )
+        .await;
+    let strict = || Program::pipeline_a(&world.shop.url, &world.keyspace.url).env("LEASE_TTL", "300ms");
+    let failed = strict().args(LITTLE).run().await;
+    let message = failed.failed_with(1);
+    assert!(message.contains("other profiles are up to date already"), "{message}");
+    assert_eq!(failed.report()["status"], "failed");
+    // In one piece it is refused before anything is written.
+    let before = world.written('A').await;
+    let refused = strict().run().await;
+    assert_eq!(
+        (refused.code, &refused.report()["status"]),
+        (3, &serde_json::json!("refused")),
+        "{refused:#?}"
+    );
+    assert_eq!(world.written('A').await, before);
+    world.pipeline('A').report().await;
+    world.assert_settles('A').await;
 }
 
 #[tokio::test]

@@ -150,18 +150,41 @@ async fn a_dry_run_over_everything_names_those_whose_profile_would_be_removed() 
 }
 
 #[tokio::test]
-async fn a_dry_run_in_strict_order_lets_gaps_age_as_a_run_does() {
+async fn a_dry_run_in_strict_order_passes_the_gaps_that_a_run_passes() {
     let world = settled().await;
     let insert = "INSERT INTO transactions (txn_id, customer_id, product_id, qty, amount, txn_timestamp) \
                   VALUES (700, 7, 1, 1, 10.00, '2024-03-05 12:00:00')";
     world.shop.run(insert).await;
-    // Somebody who may bring 601 to 699 keeps the gap open.
+    // Whoever could have brought 601 to 699 has ended since.
     world.shop.run("INSERT INTO etl_gaps VALUES ('A', 601, 699, '2020-01-01T00:00:00.000Z')").await;
-    let dry = || world.pipeline('A').args(["--strict-order", "--dry-run"]);
-    let aged = dry().args(["--gap-grace", "1min"]).report().await;
-    assert_eq!(aged["customer_ids"], json!([7]), "{aged}");
-    let young = dry().args(["--gap-grace", "1000000h"]).report().await;
-    assert_eq!(young["customer_ids"], json!([]), "{young}");
+    let dry = world.pipeline('A').args(["--strict-order", "--dry-run"]).report().await;
+    assert_eq!((&dry["customer_ids"], &dry["to_txn_id"]), (&json!([7]), &json!(700)), "{dry}");
+    let run = world.pipeline('A').args(["--strict-order"]).report().await;
+    assert_eq!((&run["customers"], &run["to_txn_id"]), (&json!(1), &json!(700)), "{run}");
+}
+
+#[tokio::test]
+async fn a_refresh_quarantines_a_row_that_went_bad_once_and_is_idle_after_it() {
+    let world = settled().await;
+    let refresh = || world.pipeline('A').args(["--refresh-customers"]).report();
+    world.shop.run("SET sql_mode = ''; UPDATE customers SET signup_date = '0000-00-00' WHERE customer_id = 9; UPDATE customers SET email = 'bad' WHERE customer_id = 5").await;
+    let report = refresh().await;
+    assert_eq!((&report["status"], &report["quarantined"]), (&json!("ok"), &json!(2)), "{report}");
+    assert_eq!(refresh().await["status"], "idle");
+    world.shop.run("UPDATE customers SET signup_date = '2020-02-02', email = CONCAT('c', customer_id, '@example.com') WHERE customer_id IN (5, 9)").await;
+    world.pipeline('A').report().await;
+    world.assert_settles('A').await;
+}
+
+#[tokio::test]
+async fn a_table_of_its_own_that_was_dropped_is_made_again_and_everything_recomputed() {
+    let world = settled().await;
+    world.shop.run("DROP TABLE profile_offsets, txn_summary_offsets").await;
+    for letter in ['A', 'B'] {
+        world.pipeline(letter).report().await;
+        assert_eq!(world.shop.offset(letter).await, Some(600));
+        world.assert_settles(letter).await;
+    }
 }
 
 #[tokio::test]

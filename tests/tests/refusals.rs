@@ -68,6 +68,10 @@ async fn ids_that_no_profile_could_hold_are_named() {
         let named = "column customers.customer_id is bigint and holds 3000000000, wanted int";
         assert!(message.contains(named), "{message}");
     }
+    // What is -1 with a sign.
+    shop.run("SET FOREIGN_KEY_CHECKS = 0; ALTER TABLE customers MODIFY customer_id BIGINT UNSIGNED NOT NULL; UPDATE customers SET customer_id = 18446744073709551615 WHERE customer_id = 3000000000").await;
+    let message = Program::pipeline_a(&shop.url, NO_PROFILES).run().await;
+    assert!(message.failed_with(2).contains("holds 18446744073709551615"), "{message:#?}");
 }
 
 #[tokio::test]

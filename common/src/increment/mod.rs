@@ -68,11 +68,7 @@ impl Increment {
         // The order matters: see `Gap::settled_at_first_sight`.
         let highest = source.highest_txn_id().await?.unwrap_or(TxnId(0));
         // The question is asked by writing, which a dry run does not do.
-        let (running, now) = if asked.dry_run {
-            (Running::Unknown, source.now().await?)
-        } else {
-            source.running_transactions(job).await?
-        };
+        let (running, now) = source.running_transactions((!asked.dry_run).then_some(job)).await?;
         if watermark > highest && !asked.reset_offset {
             return Err(OffsetBeyondTable { job: job.name(), watermark, highest }.into());
         }

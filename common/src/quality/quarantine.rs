@@ -1,11 +1,15 @@
 //! A key in quarantine.
 
+use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde_json::{Value, json};
 
 use super::{Reason, Reasons};
 use crate::schema::{Customer, SignupDate, Transaction};
+
+/// Characters of a text that are shown.
+const SHOWN_CHARS: usize = 500;
 
 /// What a quarantined key is a key of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -127,9 +131,9 @@ impl QuarantineEntry {
                 "txn_timestamp": row.at.map(|at| at.to_rfc3339()),
             }),
             Values::Customer(row) => json!({
-                "name": row.name,
-                "email": row.email,
-                "gender": row.gender,
+                "name": row.name.as_deref().map(beginning),
+                "email": row.email.as_deref().map(beginning),
+                "gender": row.gender.as_deref().map(beginning),
                 "signup_date": match row.signup_date {
                     SignupDate::Null => Value::Null,
                     SignupDate::Invalid => json!("not a date"),
@@ -139,6 +143,14 @@ impl QuarantineEntry {
             Values::Rows(count) => json!({ "rows": count }),
         };
         detail.to_string()
+    }
+}
+
+/// Of a long text enough to recognise it by: the column for the values does not hold all that a source's may.
+fn beginning(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(SHOWN_CHARS) {
+        None => Cow::Borrowed(text),
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
     }
 }
 
@@ -166,6 +178,12 @@ mod tests {
         assert!(standing.says(&entry(Reason::NonPositiveQty, 0)));
         assert!(!standing.says(&entry(Reason::NonPositiveQty, -1)));
         assert!(!standing.says(&entry(Reason::NonPositiveAmount, 0)));
+    }
+
+    #[test]
+    fn of_a_long_text_the_beginning_is_kept() {
+        assert_eq!(beginning("ü"), "ü");
+        assert_eq!(beginning(&"ü".repeat(70_000)).chars().count(), SHOWN_CHARS + 1);
     }
 
     #[test]

@@ -85,11 +85,11 @@ impl Source {
         })
     }
 
-    /// Whether the pipelines' own tables are there.
+    /// Whether the pipelines' own tables are all there.
     pub async fn has_own_tables(&self) -> Result<bool, SourceError> {
-        // The last one that is made.
-        let newest = "SELECT run_id FROM etl_run_history LIMIT 1";
-        let asked = on_pool!(self, |pool, dialect| sqlx::query(newest).fetch_optional(pool).await.map(drop));
+        let all = "SELECT 1 FROM profile_offsets, txn_summary_offsets, etl_lease, etl_gaps, etl_quarantine, etl_run_history \
+                   LIMIT 0";
+        let asked = on_pool!(self, |pool, dialect| sqlx::query(all).fetch_optional(pool).await.map(drop));
         match asked.map_err(|error| self.fault("look for the etl_ tables", error)) {
             Err(error) if error.is_missing_table() => Ok(false),
             asked => asked.map(|()| true),

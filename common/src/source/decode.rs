@@ -10,7 +10,10 @@ use crate::schema::{Customer, CustomerId, Product, ProductId, SignupDate, Transa
 
 /// Reads the columns of the dialect's select lists, by position.
 pub(super) trait SourceRow {
+    /// A number; one beyond `i64` keeps its bits.
     fn integer(&self, column: usize) -> Option<i64>;
+    /// A number as it is.
+    fn number(&self, column: usize) -> Option<i128>;
     fn text(&self, column: usize) -> Option<String>;
     fn decimal(&self, column: usize) -> Option<Decimal>;
     fn timestamp(&self, column: usize) -> Option<DateTime<Utc>>;
@@ -26,7 +29,7 @@ pub(super) trait SourceRow {
     }
 
     fn int(&self, column: usize) -> Option<i32> {
-        self.integer(column).and_then(|value| value.try_into().ok())
+        self.number(column).and_then(|value| value.try_into().ok())
     }
 
     fn transaction(&self) -> Transaction {
@@ -68,12 +71,18 @@ where
 
 impl SourceRow for MySqlRow {
     fn integer(&self, column: usize) -> Option<i64> {
-        // Read by the wrong sign, the driver extends the highest bit. An unsigned BIGINT beyond the signed range
-        // keeps its bits; `transaction` reads them as unsigned.
+        // An unsigned BIGINT beyond the signed range keeps its bits; `transaction` reads them as unsigned.
+        let bits =
+            |number| i64::try_from(number).ok().or_else(|| Some(u64::try_from(number).ok()?.cast_signed()));
+        self.number(column).and_then(bits)
+    }
+
+    fn number(&self, column: usize) -> Option<i128> {
+        // Read by the wrong sign, the driver extends the highest bit.
         if self.column(column).type_info().name().ends_with("UNSIGNED") {
-            value::<_, u64>(self, column).map(u64::cast_signed)
+            value::<_, u64>(self, column).map(i128::from)
         } else {
-            value::<_, i64>(self, column)
+            value::<_, i64>(self, column).map(i128::from)
         }
     }
 
@@ -96,6 +105,10 @@ impl SourceRow for MySqlRow {
 impl SourceRow for SqliteRow {
     fn integer(&self, column: usize) -> Option<i64> {
         value(self, column)
+    }
+
+    fn number(&self, column: usize) -> Option<i128> {
+        self.integer(column).map(i128::from)
     }
 
     fn text(&self, column: usize) -> Option<String> {

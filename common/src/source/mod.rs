@@ -9,6 +9,7 @@ mod dates;
 mod decode;
 mod dialect;
 mod error;
+mod indexes;
 mod lease;
 mod part;
 mod quarantine;

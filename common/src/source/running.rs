@@ -33,8 +33,12 @@ impl Source {
     /// The transactions that have written and are still running, and the database's clock.
     ///
     /// The answer is as fresh as the question or [`Running::Unknown`]: it is asked from within a transaction that
-    /// has itself written, on `job`'s lease, and holds only if that transaction is in it.
-    pub async fn running_transactions(&self, job: Job) -> Result<(Running, DateTime<Utc>), SourceError> {
+    /// has itself written, on the lease of `job`, and holds only if that transaction is in it. Without a job nothing is
+    /// written, and the answer may be 100 ms old.
+    pub async fn running_transactions(
+        &self,
+        job: Option<Job>,
+    ) -> Result<(Running, DateTime<Utc>), SourceError> {
         let Pool::MySql(pool) = &self.pool else {
             // SQLite has one writer at a time: what took an id earlier has ended.
             return Ok((Running::None, self.now().await?));
@@ -59,12 +63,12 @@ impl Source {
 }
 
 /// One question; `None` when the answer is older than the question.
-async fn ask(pool: &MySqlPool, job: Job) -> Result<(Option<Running>, DateTime<Utc>), sqlx::Error> {
+async fn ask(pool: &MySqlPool, job: Option<Job>) -> Result<(Option<Running>, DateTime<Utc>), sqlx::Error> {
     let mut own = pool.begin().await?;
-    sqlx::query("UPDATE etl_lease SET fence = fence WHERE job = ?")
-        .bind(job.name())
-        .execute(&mut *own)
-        .await?;
+    if let Some(job) = job {
+        let write = sqlx::query("UPDATE etl_lease SET fence = fence WHERE job = ?").bind(job.name());
+        write.execute(&mut *own).await?;
+    }
     let sql = format!(
         "SELECT UTC_TIMESTAMP(6), CAST(COALESCE(SUM(trx_mysql_thread_id = CONNECTION_ID()), 0) AS SIGNED), \
          MIN(CASE WHEN trx_mysql_thread_id <> CONNECTION_ID() AND CAST(trx_id AS UNSIGNED) < {READ_ONLY_TRX} \
@@ -72,7 +76,7 @@ async fn ask(pool: &MySqlPool, job: Job) -> Result<(Option<Running>, DateTime<Ut
     );
     let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(&mut *own).await?;
     own.rollback().await?;
-    let fresh = row.integer(1) == Some(1);
+    let fresh = job.is_none() || row.integer(1) == Some(1);
     let oldest: Option<chrono::NaiveDateTime> = row.try_get_unchecked(2)?;
     let running = oldest.map_or(Running::None, |oldest| Running::Since(oldest.and_utc()));
     Ok((fresh.then_some(running), row.timestamp(0).unwrap_or_default()))

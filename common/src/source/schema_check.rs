@@ -52,7 +52,8 @@ impl Source {
         let found = match &self.pool {
             Pool::MySql(pool) => {
                 sqlx::query(
-                    "SELECT table_name, column_name, data_type, column_key, numeric_scale, column_type FROM information_schema.columns \
+                    "SELECT table_name, column_name, data_type, is_nullable = 'YES', numeric_scale, column_type \
+                     FROM information_schema.columns \
                      WHERE table_schema = DATABASE() AND table_name IN ('customers', 'products', 'transactions')",
                 )
                 .fetch_all(pool)
@@ -61,7 +62,7 @@ impl Source {
             }
             Pool::Sqlite(pool) => {
                 sqlx::query(
-                    "SELECT m.name, c.name, LOWER(c.type), CASE WHEN c.pk = 1 AND LOWER(c.type) = 'integer' THEN 'PRI' ELSE '' END, NULL, NULL \
+                    "SELECT m.name, c.name, LOWER(c.type), c.\"notnull\" = 0 AND c.pk = 0, NULL, NULL \
                      FROM sqlite_master m JOIN pragma_table_info(m.name) c \
                      WHERE m.name IN ('customers', 'products', 'transactions')",
                 )
@@ -82,19 +83,20 @@ impl Source {
             return Err(SourceError::Schema(problems.join("; ")));
         }
         self.check_ids(&columns).await?;
-        let is_key = |table, name| columns.get(&(table, name)).is_some_and(|column| column.key == "PRI");
-        let indexed =
-            |column| any_type || columns.get(&("transactions", column)).is_some_and(|c| !c.key.is_empty());
+        let indexes = self.indexes().await?;
+        let is_key = |table, name| {
+            let unique = indexes.iter().any(|index| index.is_unique_by(table, name));
+            unique && columns.get(&(table, name)).is_some_and(|column| !column.nullable)
+        };
+        let indexed = |column| any_type || indexes.iter().any(|index| index.finds_by("transactions", column));
         for column in ["customer_id", "txn_timestamp"].into_iter().filter(|column| !indexed(column)) {
             tracing::warn!(
                 "transactions.{column} has no index: whatever is looked up by it costs a pass over the table"
             );
         }
-        // A primary key of several columns marks each of them, but none is then unique by itself.
-        let keys_of = |table: &str| found.iter().filter(|c| c.table == table && c.key == "PRI").count();
         Ok(SourceKeys {
-            txn_ids_are_keys: is_key("transactions", "txn_id") && keys_of("transactions") == 1,
-            customer_ids_are_keys: is_key("customers", "customer_id") && keys_of("customers") == 1,
+            txn_ids_are_keys: is_key("transactions", "txn_id"),
+            customer_ids_are_keys: is_key("customers", "customer_id"),
             buyers_are_indexed: indexed("customer_id"),
         })
     }
@@ -113,7 +115,7 @@ impl Source {
             let sql = format!("SELECT MIN({name}), MAX({name}) FROM {table}");
             let found = on_pool!(self, |pool, dialect| {
                 let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(pool).await;
-                row.map(|row| [row.integer(0), row.integer(1)])
+                row.map(|row| [row.number(0), row.number(1)])
             });
             let ids = found.map_err(|error| self.fault("look for the largest ids", error))?;
             if let Some(id) = ids.into_iter().flatten().find(|id| i32::try_from(*id).is_err()) {
@@ -133,7 +135,7 @@ struct Column {
     table: String,
     name: String,
     kind: String,
-    key: String,
+    nullable: bool,
     decimals: i64,
     unsigned: bool,
 }
@@ -150,7 +152,7 @@ fn column<R: Row + SourceRow>(row: &R) -> Column {
         table: text(0).to_lowercase(),
         name: text(1).to_lowercase(),
         kind: text(2).to_lowercase(),
-        key: text(3),
+        nullable: row.integer(3) != Some(0),
         decimals: row.integer(4).unwrap_or_default(),
         unsigned: text(5).to_lowercase().contains("unsigned"),
     }

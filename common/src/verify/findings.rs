@@ -98,6 +98,11 @@ impl<D> Findings<D> {
         self.listed.extend(part.listed.into_iter().take(room));
     }
 
+    /// Notes differences of which there are more than are listed.
+    pub fn add_unlisted(&mut self, count: u64) {
+        self.count += count;
+    }
+
     /// Notes a difference.
     pub fn add(&mut self, difference: impl Into<D>) {
         self.count += 1;
