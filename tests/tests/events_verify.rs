@@ -104,7 +104,7 @@ async fn what_was_taken_away_added_or_changed_is_named() {
                 .replace(".parquet", "")
                 .trim_end_matches(char::is_numeric)
                 .to_owned()
-                + "00000000000000000003.parquet",
+                + "00000000000000099999.parquet",
         );
         fs::copy(&file, &copy).unwrap();
         let report = differing(&topic, &lake).await;
