@@ -88,7 +88,8 @@ impl Source {
             let unique = indexes.iter().any(|index| index.is_unique_by(table, name));
             unique && columns.get(&(table, name)).is_some_and(|column| !column.nullable)
         };
-        let has_index = |column| any_type || indexes.iter().any(|index| index.finds_by("transactions", column));
+        let has_index =
+            |column| any_type || indexes.iter().any(|index| index.finds_by("transactions", column));
         for column in ["customer_id", "txn_timestamp"].into_iter().filter(|column| !has_index(column)) {
             tracing::warn!(
                 "transactions.{column} has no index: whatever is looked up by it costs a pass over the table"
