@@ -6,7 +6,7 @@ use common::batch::{Batch, BatchError};
 use common::examine::TooManyRejected;
 use common::increment::{Gaps, Increment};
 use common::partitioning::write_parallelism;
-use common::profiles::Profiles;
+use common::profiles::{Profiles, ProfilesError};
 use common::quality::QuarantineEntry;
 use common::run::{RunReport, failpoint};
 use common::schema::{CustomerId, CustomerProfile};
@@ -71,10 +71,10 @@ impl<'a> Loader<'a> {
         source.check_lease(lease).await?;
         let in_flight = write_parallelism(result.profiles.len() as u64, self.settings.write_parallelism);
         let in_flight = usize::try_from(in_flight).unwrap_or(usize::MAX);
-        profiles.put(&result.profiles, lease.fence(), in_flight).await?;
+        self.within_term(async || profiles.put(&result.profiles, lease.fence(), in_flight).await).await?;
         failpoint("written");
         let gone = result.gone(&self.standing);
-        profiles.delete(&gone, lease.fence()).await?;
+        self.within_term(async || profiles.delete(&gone, lease.fence()).await).await?;
         failpoint("removed");
         // A run that was overtaken finds the other's profiles: no fault of the store.
         source.check_lease(lease).await?;
@@ -89,6 +89,17 @@ impl<'a> Loader<'a> {
             *self.warnings.entry(warning).or_default() += count;
         }
         Ok(())
+    }
+
+    /// Writes, and after a pause that was longer than the lease lasts once more, if nobody has taken it over.
+    async fn within_term(&self, write: impl AsyncFn() -> Result<(), ProfilesError>) -> Result<(), Error> {
+        loop {
+            self.batch.source.assure_lease(self.batch.lease).await?;
+            match write().await {
+                Err(ProfilesError::TermOver) => {}
+                done => return Ok(done?),
+            }
+        }
     }
 
     /// The end of a batch that a gate refuses: "refused" says that nothing was written.

@@ -130,7 +130,7 @@ impl<'a> Loader<'a> {
         let standing = self.standing.get(&date);
         if day.is_empty() {
             if let Some(version) = standing {
-                self.batch.lease.check_term()?;
+                self.batch.source.assure_lease(self.batch.lease).await?;
                 lake.delete(&path, version).await?;
                 failpoint("removed");
             }
@@ -143,7 +143,7 @@ impl<'a> Loader<'a> {
         let size = file.len() as u64;
         let expect = standing.map_or(Expect::Absent, |version| Expect::Version(version.clone()));
         failpoint("made");
-        self.batch.lease.check_term()?;
+        self.batch.source.assure_lease(self.batch.lease).await?;
         let version = lake.put_file(&path, Bytes::from(file), &self.run_id(), &expect).await?;
         failpoint("written");
         read_back(lake, ObjectMeta { path, size, version }, rows).await?;

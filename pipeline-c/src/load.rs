@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use common::lake::{Expect, Lake, LakeError, ObjectMeta, StageWriter, Upload};
+use common::retry::Backoff;
 use common::run::{failpoint, new_run_id};
 use common::settings::ByteSize;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -35,6 +36,10 @@ pub use moves::{Move, Rewritten};
 
 /// Files of a partition that are written at once. Each waits mostly for the store, and holds a row group.
 const FILES_AT_ONCE: usize = 8;
+
+/// The owner and a command beside it publish the same files. A store may have taken an upload away for the one of them
+/// before the file is there for the other, so what is missing is looked for this long.
+const ANOTHER_PUBLISHES: Duration = Duration::from_secs(3);
 
 /// Memory that one file takes while it is written, at most.
 const MOST_WRITTEN_BYTES: u64 = 24 * 1024 * 1024;
@@ -325,6 +330,7 @@ impl Loader {
 
     async fn publish_file(&self, pending: &Pending) -> Result<common::lake::Version, Error> {
         let mut backoff = backoff(self.patience);
+        let mut another = Backoff::new(Duration::from_millis(50), Duration::from_secs(1), ANOTHER_PUBLISHES);
         loop {
             match self.lake.publish(&pending.staged, &pending.expect).await {
                 Ok(version) => {
@@ -333,7 +339,9 @@ impl Loader {
                 }
                 Err(LakeError::Conflict(_)) => {
                     self.ledger.check_owner().await?;
-                    return Err(self.not_published(pending).await?);
+                    let error = self.not_published(pending).await?;
+                    let wait = another.next_wait().filter(|_| matches!(error, Error::Lost { .. }));
+                    tokio::time::sleep(wait.ok_or(error)?).await;
                 }
                 Err(error) => wait_or(error, &mut backoff).await?,
             }

@@ -5,7 +5,7 @@ mod sqlite;
 
 use futures::stream::BoxStream;
 
-use crate::run::{TERM_OVER, WriteFence};
+use crate::run::WriteFence;
 use crate::schema::{CustomerId, CustomerProfile};
 use crate::settings::ProfilesUrl;
 
@@ -30,8 +30,9 @@ pub enum ProfilesError {
         /// What happened.
         reason: String,
     },
-    /// The run was paused for so long that another may have begun.
-    #[error("{TERM_OVER}")]
+    /// The run was paused for longer than its lease lasts: nothing more was written, for another may have begun. Once
+    /// the lease is seen to hold still, the same can be written again.
+    #[error("the run was paused for longer than its lease lasts, and nothing more is written")]
     TermOver,
     /// A row was not read back as it was written.
     #[error("customer {customer_id} was not read back as it was written: {reason}")]

@@ -6,9 +6,6 @@ use std::time::Duration;
 
 use super::Stopwatch;
 
-/// What a run says that finds its term over.
-pub const TERM_OVER: &str = "this run was paused for longer than its lease lasts, and another may have begun; nothing more is written, run again";
-
 /// A run's fencing number: of two writes of one row the one with the larger number wins, whatever arrives last.
 ///
 /// A row that a later run does not write at all is not protected by a number. Therefore a run writes only until its term

@@ -11,7 +11,7 @@ mod shutdown;
 pub use clock::{Clock, Stopwatch};
 pub use exit::{Exit, JobError};
 pub use failpoint::failpoint;
-pub use fence::{TERM_OVER, WriteFence};
+pub use fence::WriteFence;
 pub use repeat::{conclude, repeat};
 pub use report::{HISTORY_KEPT, RunReport, RunStatus, new_run_id};
 pub use shutdown::Shutdown;

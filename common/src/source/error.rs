@@ -1,6 +1,6 @@
 //! What can go wrong with the source database.
 
-use crate::run::{Exit, TERM_OVER};
+use crate::run::Exit;
 use crate::settings::SecretUrl;
 
 /// A source operation failed.
@@ -28,9 +28,6 @@ pub enum SourceError {
     /// Another run took the lease: this one was stopped for longer than it lasts.
     #[error("the lease of this run was taken over by another run; nothing more is written")]
     LeaseLost,
-    /// This run was stopped for so long that another may have begun.
-    #[error("{TERM_OVER}")]
-    TermOver,
 }
 
 impl SourceError {
@@ -59,7 +56,7 @@ impl SourceError {
         match self {
             Self::Address(_) | Self::NoDatabase(_) | Self::Schema(_) => Exit::Usage,
             Self::Query { cause, .. } if is_setting(cause) => Exit::Usage,
-            Self::Query { .. } | Self::LeaseLost | Self::TermOver => Exit::Failed,
+            Self::Query { .. } | Self::LeaseLost => Exit::Failed,
         }
     }
 }

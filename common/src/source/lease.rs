@@ -45,12 +45,6 @@ impl Lease {
         LeaseLost(self.lost.clone())
     }
 
-    /// Fails once the lease was not renewed in time. To be asked before each write that the lease's number does not
-    /// protect; costs nothing.
-    pub fn check_term(&self) -> Result<(), SourceError> {
-        if self.fence.is_over() { Err(SourceError::TermOver) } else { Ok(()) }
-    }
-
     /// Renews the lease, and changes no row when it is no longer ours.
     pub(super) fn renewal(&self, dialect: &Dialect) -> String {
         renewal(dialect, self.job, self.fence.number(), self.ttl)
@@ -153,6 +147,12 @@ impl Source {
         } else {
             Err(SourceError::LeaseLost)
         }
+    }
+
+    /// The same, to be asked before each write that the lease's number does not protect: costs nothing as long as the
+    /// lease was renewed in time.
+    pub async fn assure_lease(&self, lease: &Lease) -> Result<(), SourceError> {
+        if lease.fence.is_over() { self.check_lease(lease).await } else { Ok(()) }
     }
 
     /// Gives the lease back, so that the next run need not wait for its end.
