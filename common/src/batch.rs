@@ -33,6 +33,16 @@ pub enum BatchError {
     /// A quality gate refused the batch.
     #[error(transparent)]
     Refused(#[from] TooManyRejected),
+    /// The same, which came to light after a part of the batch had been written: "refused" means untouched.
+    #[error(
+        "{refused}; other {written} are up to date already, what they hold is read again by the next run"
+    )]
+    RefusedLate {
+        /// Why.
+        refused: TooManyRejected,
+        /// What the job writes: `profiles` or `dates`.
+        written: &'static str,
+    },
     /// Rows are missing in the recomputation.
     #[error(transparent)]
     NotMetAgain(#[from] NotMetAgain),
@@ -47,7 +57,7 @@ impl BatchError {
             Self::Interrupted => Exit::Done,
             Self::Source(error) => error.exit(),
             Self::Offset(_) | Self::Refused(_) => Exit::Refused,
-            Self::NotMetAgain(_) => Exit::Failed,
+            Self::RefusedLate { .. } | Self::NotMetAgain(_) => Exit::Failed,
         }
     }
 

@@ -12,7 +12,7 @@ use futures::TryStreamExt;
 use crate::config::Config;
 use crate::error::Error;
 use crate::extract::judge_rows;
-use crate::slice::customers_that_fit;
+use crate::slice::{customers_that_fit, ranges};
 
 /// The customers of `--customers`, and with `--refresh-customers` those whose row and profile do not agree.
 /// Where everything is recomputed, nothing needs to be compared.
@@ -24,10 +24,8 @@ pub async fn customers(
     let mut asked: HashSet<CustomerId> = config.customers.customers.iter().copied().map(CustomerId).collect();
     if config.customers.refresh_customers && !increment.everything {
         let profiles = Profiles::open(&config.profiles.profiles).await?;
-        let mut ids: Vec<(CustomerId, u64)> =
-            source.customer_ids().await?.into_iter().map(|id| (id, 1)).collect();
-        ids.sort_unstable();
-        for range in CustomerRange::split(&ids, customers_that_fit(config.memory.max_memory)) {
+        let ids = source.customer_ids().await?.into_iter();
+        for range in ranges(ids, customers_that_fit(config.memory.max_memory)) {
             asked.extend(changed(source, &profiles, range, increment).await?);
         }
     }

@@ -4,7 +4,6 @@ use std::fmt;
 use std::ops::AddAssign;
 
 use common::batch::BatchError;
-use common::examine::TooManyRejected;
 use common::profiles::ProfilesError;
 use common::run::{Exit, JobError};
 use common::schema::CustomerId;
@@ -33,9 +32,6 @@ pub enum Error {
     /// A customer's row was there when the transactions were judged, and not when the profile was made.
     #[error("customer {0} was removed while the profiles were made; nothing is committed, run again")]
     Vanished(CustomerId),
-    /// Too many rows are rejected, which came to light after other customers had been written.
-    #[error("{0}; other profiles are up to date already, what they hold is read again by the next run")]
-    RefusedLate(TooManyRejected),
     /// The sum of all does not fit a decimal.
     #[error("the accepted transactions amount to more than a decimal can hold")]
     TooMuch,
@@ -77,7 +73,7 @@ impl JobError for Error {
         match self {
             Self::Batch(error) => error.exit(),
             Self::Profiles(ProfilesError::Settings { .. }) => Exit::Usage,
-            Self::Profiles(_) | Self::Vanished(_) | Self::RefusedLate(_) => Exit::Failed,
+            Self::Profiles(_) | Self::Vanished(_) => Exit::Failed,
             Self::NotConserved { .. } | Self::Overflow(_) | Self::TooMuch => Exit::Refused,
         }
     }

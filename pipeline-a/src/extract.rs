@@ -83,10 +83,17 @@ pub async fn read(
 
 impl Extracted {
     /// Nothing read yet but what these customers bought is to be.
-    #[must_use]
-    pub fn of(catalog: Catalog, customers: &HashSet<CustomerId>, config: &Config) -> Self {
+    pub async fn of(
+        customers: &HashSet<CustomerId>,
+        source: &Source,
+        keys: SourceKeys,
+        increment: &Increment,
+        config: &Config,
+    ) -> Result<Self, SourceError> {
+        let catalog = read_catalog(source, keys).await?;
+        let (no_longer_bad, _) = quarantined_customers(source, increment).await?;
         let waiting = Whom::these(customers, customers_that_fit(config.memory.max_memory));
-        Self { catalog, slices: waiting.len() as u64, waiting, ..Self::default() }
+        Ok(Self { catalog, no_longer_bad, slices: waiting.len() as u64, waiting, ..Self::default() })
     }
 
     /// Whether nobody's profile is recomputed.
@@ -140,7 +147,7 @@ impl Extracted {
 }
 
 /// The customers in quarantine: those whose rows are fine now, or gone, and what is to be said of the others.
-pub async fn quarantined_customers(
+async fn quarantined_customers(
     source: &Source,
     increment: &Increment,
 ) -> Result<(HashSet<QuarantinedKey>, Vec<QuarantineEntry>), SourceError> {

@@ -104,11 +104,11 @@ impl<'a> Loader<'a> {
 
     /// The end of a batch that a gate refuses: "refused" says that nothing was written.
     #[must_use]
-    pub fn refused(&self, refused: TooManyRejected) -> Error {
+    pub fn refused(&self, refused: TooManyRejected) -> BatchError {
         if self.written + self.removed == 0 {
-            BatchError::from(refused).into()
+            refused.into()
         } else {
-            Error::RefusedLate(refused)
+            BatchError::RefusedLate { refused, written: "profiles" }
         }
     }
 

@@ -54,9 +54,7 @@ impl Whom {
     /// Everybody, in slices of at most `fit`.
     #[must_use]
     pub fn everybody(catalog: &Catalog, fit: u64) -> VecDeque<Self> {
-        let mut customers: Vec<(CustomerId, u64)> = catalog.customers().map(|id| (id, 1)).collect();
-        customers.sort_unstable();
-        CustomerRange::split(&customers, fit).into_iter().map(Self::Range).collect()
+        ranges(catalog.customers(), fit).into_iter().map(Self::Range).collect()
     }
 
     /// These customers, in slices of at most `fit`.
@@ -138,6 +136,13 @@ impl Recomputation<'_> {
             }
         }
     }
+}
+
+/// Ranges that hold all of `ids`, and at most `fit` of them each.
+pub fn ranges(ids: impl Iterator<Item = CustomerId>, fit: u64) -> Vec<CustomerRange> {
+    let mut ids: Vec<(CustomerId, u64)> = ids.map(|id| (id, 1)).collect();
+    ids.sort_unstable();
+    CustomerRange::split(&ids, fit)
 }
 
 /// In the order of a query's list.

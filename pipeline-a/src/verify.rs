@@ -7,7 +7,6 @@ use std::num::NonZeroUsize;
 use std::pin::pin;
 
 use clap::Args;
-use common::examine::read_catalog;
 use common::profiles::{Profiles, ProfilesError};
 use common::quality::{Entity, QuarantineEntry, judge_transaction};
 use common::run::{Exit, Shutdown};
@@ -115,10 +114,10 @@ async fn compare(args: &VerifyArgs, books: &mut Books) -> Result<Compared<Differ
         Some(count) => Some(choose(books, &profiles, count.get()).await?),
         None => None,
     };
+    let Books { source, keys, increment, .. } = &mut *books;
     let mut extracted = if let Some(chosen) = &chosen {
-        Extracted::of(read_catalog(&books.source, books.keys).await?, chosen, &config)
+        Extracted::of(chosen, source, *keys, increment, &config).await?
     } else {
-        let Books { source, keys, increment, .. } = &mut *books;
         extract::read(source, *keys, increment, HashSet::new(), &config).await?
     };
 
@@ -140,7 +139,7 @@ async fn compare(args: &VerifyArgs, books: &mut Books) -> Result<Compared<Differ
     let Comparison { differing, described, checked } = comparison;
     let waiting = differing.iter().filter(|id| later.contains(id)).count();
     let mut findings = Findings::default();
-    compare_quarantine(books, extracted.entries(&entries), chosen.as_ref(), &mut findings).await?;
+    compare_quarantine(books, &extracted, &entries, chosen.as_ref(), &mut findings);
     let described: Vec<_> = described.into_iter().filter(|(id, _)| !later.contains(id)).collect();
     let not_described = differing.len() - waiting - described.len();
     for (_, difference) in described {
@@ -158,23 +157,22 @@ async fn choose(books: &Books, profiles: &Profiles, count: usize) -> Result<Hash
     Ok(sample(all, count))
 }
 
-async fn compare_quarantine<'e>(
+fn compare_quarantine(
     books: &Books,
-    entries: impl Iterator<Item = &'e QuarantineEntry>,
+    extracted: &Extracted,
+    met: &[QuarantineEntry],
     chosen: Option<&HashSet<CustomerId>>,
     findings: &mut Findings<Difference>,
-) -> Result<(), Error> {
-    // A customer without a purchase may stand there for as long as the row is rejected.
-    let (no_longer_bad, _) = extract::quarantined_customers(&books.source, &books.increment).await?;
+) {
     let in_scope = |id: CustomerId| chosen.is_none_or(|chosen| chosen.contains(&id));
     let is_needless = |key: &QuarantinedKey| match key {
+        // A customer without a purchase may stand there for as long as the row is rejected.
         (Entity::Customer, Some(_)) => {
-            no_longer_bad.contains(key) && extract::customer_id(key).is_some_and(in_scope)
+            extracted.no_longer_bad.contains(key) && extract::customer_id(key).is_some_and(in_scope)
         }
         _ => chosen.is_none(),
     };
-    books.compare_quarantine(entries, is_needless, findings);
-    Ok(())
+    books.compare_quarantine(extracted.entries(met), is_needless, findings);
 }
 
 #[derive(Default)]

@@ -2,7 +2,6 @@
 
 use chrono::NaiveDate;
 use common::batch::BatchError;
-use common::examine::TooManyRejected;
 use common::lake::LakeError;
 use common::run::{Exit, JobError};
 use common::source::SourceError;
@@ -29,9 +28,6 @@ pub enum Error {
         /// Σ amount of the summaries.
         written: Decimal,
     },
-    /// Too many rows are rejected, which came to light after other dates had been written.
-    #[error("{0}; other dates are up to date already, what they hold is read again by the next run")]
-    RefusedLate(TooManyRejected),
     /// A file does not hold what was written.
     #[error("{path} holds {found} rows after the write, {wanted} were written")]
     ReadBack {
@@ -67,11 +63,9 @@ impl JobError for Error {
             Self::Batch(error) => error.exit(),
             Self::Lake(LakeError::Address(_) | LakeError::Refused { .. }) => Exit::Usage,
             // Files of other dates may be replaced already, so "refused", which means untouched, would not be true.
-            Self::Lake(_)
-            | Self::ReadBack { .. }
-            | Self::NotConserved { .. }
-            | Self::Summary { .. }
-            | Self::RefusedLate(_) => Exit::Failed,
+            Self::Lake(_) | Self::ReadBack { .. } | Self::NotConserved { .. } | Self::Summary { .. } => {
+                Exit::Failed
+            }
         }
     }
 

@@ -116,8 +116,8 @@ impl<'a> Loader<'a> {
 
     /// The end of a batch that a gate refuses: "refused" says that nothing was written.
     #[must_use]
-    pub fn refused(&self, refused: TooManyRejected) -> Error {
-        if self.touched { Error::RefusedLate(refused) } else { BatchError::from(refused).into() }
+    pub fn refused(&self, refused: TooManyRejected) -> BatchError {
+        if self.touched { BatchError::RefusedLate { refused, written: "dates" } } else { refused.into() }
     }
 
     /// Fails if a date could not be summed up: the offset must not pass it. The next run does all of it again.

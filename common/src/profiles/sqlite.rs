@@ -7,7 +7,7 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use rust_decimal::Decimal;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow};
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::{AssertSqlSafe, Row, Transaction};
 
 use super::ProfilesError;
 use crate::run::WriteFence;
@@ -72,11 +72,8 @@ impl Sqlite {
         profiles: &[CustomerProfile],
         fence: &WriteFence,
     ) -> Result<(), ProfilesError> {
+        let mut transaction = self.begin("write profiles", fence).await?;
         let write = async {
-            let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-            if fence.is_over() {
-                return Ok(false);
-            }
             for p in profiles {
                 sqlx::query(
                     "INSERT INTO customer_profile VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
@@ -101,16 +98,14 @@ impl Sqlite {
                 .execute(&mut *transaction)
                 .await?;
             }
-            transaction.commit().await?;
-            Ok(true)
+            transaction.commit().await
         };
-        let written = write.await.map_err(|e| self.fault("write profiles", &e))?;
-        if written { Ok(()) } else { Err(ProfilesError::TermOver) }
+        write.await.map_err(|e| self.fault("write profiles", &e))
     }
 
     pub(super) async fn delete(&self, ids: &[CustomerId], fence: &WriteFence) -> Result<(), ProfilesError> {
+        let mut transaction = self.begin("remove profiles", fence).await?;
         let delete = async {
-            let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
             for id in ids {
                 sqlx::query("DELETE FROM customer_profile WHERE customer_id = ? AND fence <= ?")
                     .bind(id.0)
@@ -121,6 +116,17 @@ impl Sqlite {
             transaction.commit().await
         };
         delete.await.map_err(|e| self.fault("remove profiles", &e))
+    }
+
+    /// Waits for other writers, and begins if the term lasts until then.
+    async fn begin(
+        &self,
+        action: &'static str,
+        fence: &WriteFence,
+    ) -> Result<Transaction<'_, sqlx::Sqlite>, ProfilesError> {
+        let transaction = self.pool.begin_with("BEGIN IMMEDIATE").await;
+        let transaction = transaction.map_err(|e| self.fault(action, &e))?;
+        if fence.is_over() { Err(ProfilesError::TermOver) } else { Ok(transaction) }
     }
 
     pub(super) async fn ids(&self) -> Result<Vec<CustomerId>, ProfilesError> {

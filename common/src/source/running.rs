@@ -21,7 +21,7 @@ const QUESTIONS: u32 = 3;
 
 impl Source {
     /// The database's clock.
-    pub async fn now(&self) -> Result<DateTime<Utc>, SourceError> {
+    async fn now(&self) -> Result<DateTime<Utc>, SourceError> {
         let row = on_pool!(self, |pool, dialect| {
             let sql = format!("SELECT {}", dialect.now_micros);
             sqlx::query(AssertSqlSafe(sql)).fetch_one(pool).await.map(|row| row.integer(0))
