@@ -18,6 +18,10 @@ const BESIDES_BYTES: u64 = 48 << 20;
 /// Windows hold this share of the rest, since their dates are encoded while others still wait for it.
 const WINDOW_SHARE: u64 = 2;
 
+/// Of several windows each has this many quarters of what one alone may have: what a window frees does not quite fit
+/// the next one.
+const QUARTERS_OF_SEVERAL: u64 = 3;
+
 /// A window has this many rows at least, however little memory there is.
 const FEWEST_ROWS: u64 = 256;
 
@@ -43,7 +47,8 @@ impl Extracted {
             self.waiting = Some(VecDeque::new());
             return Ok(Some(window));
         }
-        let (last, fit) = (increment.highest, rows_that_fit(config.memory.max_memory));
+        let fit = rows_that_fit(config.memory.max_memory) / 4 * QUARTERS_OF_SEVERAL;
+        let last = increment.highest;
         let dates = self.next_dates(source, increment, fit).await?;
         let mut window: Window =
             dates.iter().map(|(date, rows)| (*date, Day::for_rows((*rows).min(fit)))).collect();
