@@ -4,9 +4,9 @@ use chrono::{DateTime, Utc};
 use common::lake::{Expect, LakeError, Version};
 use common::run::new_run_id;
 
-use super::{Loader, wait_or};
+use super::Loader;
 use crate::error::Error;
-use crate::ledger::backoff;
+use crate::ledger::patiently;
 use crate::standing::Standing;
 use crate::state::{LostFile, Pending, Removal, State};
 
@@ -21,15 +21,12 @@ enum Fate {
 impl Loader {
     /// Why a file cannot be published: something else stands there, or it is gone.
     pub(super) async fn not_published(&self, pending: &Pending) -> Result<Error, Error> {
-        let (place, file) = (self.place.clone(), pending.file.clone());
+        let (place, file) = (self.place.clone(), &pending.file);
         Ok(match self.standing(&file.path).await? {
             Some(now) if pending.expect != Expect::Version(now.clone()) => {
-                Error::Foreign { place, path: file.path }
+                Error::Foreign { place, path: file.path.clone() }
             }
-            _ => {
-                let (first_offset, last_offset) = (file.first_offset, file.last_offset);
-                Error::Lost { place, path: file.path, rows: file.rows, first_offset, last_offset }
-            }
+            _ => Error::lost(place, file),
         })
     }
 
@@ -111,14 +108,10 @@ impl Loader {
         Ok(state)
     }
 
-    async fn standing(&self, path: &str) -> Result<Option<Version>, Error> {
-        let mut backoff = backoff(self.patience);
-        loop {
-            match self.lake.head(path).await {
-                Ok(found) => return Ok(found.map(|meta| meta.version)),
-                Err(error) => wait_or(error, &mut backoff).await?,
-            }
-        }
+    /// What stands there now.
+    pub(super) async fn standing(&self, path: &str) -> Result<Option<Version>, Error> {
+        let found = patiently(self.patience, async || self.lake.head(path).await).await?;
+        Ok(found.map(|meta| meta.version))
     }
 
     async fn throw_away_pending(&self, pending: &Pending) -> Result<(), LakeError> {

@@ -214,14 +214,7 @@ impl Loader {
             Expect::Any | Expect::Absent => None,
         });
         for (path, version) in replaced.chain(moved.removed.iter().map(|gone| (&gone.path, &gone.object))) {
-            let mut backoff = backoff(self.patience);
-            let standing = loop {
-                match self.lake.head(path).await {
-                    Ok(standing) => break standing,
-                    Err(error) => wait_or(error, &mut backoff).await?,
-                }
-            };
-            if standing.is_none_or(|meta| meta.version != *version) {
+            if self.standing(path).await?.as_ref() != Some(version) {
                 return Ok(false);
             }
         }
