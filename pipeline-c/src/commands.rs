@@ -1,6 +1,6 @@
 //! What the program does besides running the job.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io::Write;
 
 use clap::{Args, Subcommand};
@@ -10,6 +10,8 @@ use common::settings::{LakeArgs, OutputFormat};
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::inventory::states;
+use crate::place::Place;
 use crate::{compact, overdue, replay, status, verify};
 
 /// How often a partition is begun again because its owner has changed the files at hand.
@@ -77,8 +79,48 @@ impl Command {
     }
 }
 
-/// Does something to a partition beside its owner, and begins again where the owner was first.
-pub async fn while_others_write<T>(mut work: impl AsyncFnMut() -> Result<T, Error>) -> Result<T, Error> {
+/// A partition to which something was to be done, and could not; the others are not held up by it.
+#[derive(Debug, Serialize)]
+pub struct Failed {
+    /// Its number.
+    pub partition: i32,
+    /// Why.
+    pub error: String,
+}
+
+impl Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "; partition {} is as it was: {}", self.partition, self.error)
+    }
+}
+
+/// Does something to each partition beside its owner, until `shutdown`; returns those where it could not.
+pub async fn each_partition(
+    (lake, topic): (&Lake, &str),
+    shutdown: &Shutdown,
+    mut work: impl AsyncFnMut(&Place) -> Result<(), Error>,
+) -> Result<Vec<Failed>, Error> {
+    let mut failed = Vec::new();
+    for (place, state) in states(lake, topic).await? {
+        if shutdown.requested() {
+            break;
+        }
+        let done = match state {
+            Ok(_) => while_others_write(async || work(&place).await).await,
+            Err(error) => Err(error),
+        };
+        match done {
+            Err(error) if error.is_of_one_partition() => {
+                failed.push(Failed { partition: place.partition.0, error: error.to_string() });
+            }
+            done => done?,
+        }
+    }
+    Ok(failed)
+}
+
+/// Begins again where the partition's owner was first.
+async fn while_others_write<T>(mut work: impl AsyncFnMut() -> Result<T, Error>) -> Result<T, Error> {
     for _ in 1..ATTEMPTS {
         match work().await {
             Err(

@@ -8,6 +8,7 @@ use common::run::{Exit, JobError};
 use rdkafka::error::KafkaError;
 
 use crate::place::Place;
+use crate::state::DataFile;
 
 /// Pipeline C could not go on. Nothing is lost by it: the next run goes on from the last commit.
 #[derive(Debug, thiserror::Error)]
@@ -254,6 +255,13 @@ impl Error {
                 | Self::HalfMoved { .. }
                 | Self::Foreign { .. }
         )
+    }
+
+    /// `file`, which was committed, is gone.
+    #[must_use]
+    pub fn lost(place: Place, file: &DataFile) -> Self {
+        let DataFile { rows, first_offset, last_offset, .. } = *file;
+        Self::Lost { place, path: file.path.clone(), rows, first_offset, last_offset }
     }
 
     /// A librdkafka call failed.

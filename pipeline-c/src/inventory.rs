@@ -12,25 +12,22 @@ use crate::state::{DataFile, State};
 /// Footers that are read at once.
 const FOOTERS_AT_ONCE: usize = 16;
 
-/// The state objects of a topic's partitions, by partition.
-pub async fn states(lake: &Lake, topic: &str) -> Result<BTreeMap<Place, State>, Error> {
-    states_as_found(lake, topic).await?.into_iter().map(|(place, state)| Ok((place, state?))).collect()
-}
-
-/// The same, with what is wrong with those that cannot be read.
-pub async fn states_as_found(
-    lake: &Lake,
-    topic: &str,
-) -> Result<BTreeMap<Place, Result<State, Error>>, Error> {
+/// The state objects of a topic's partitions, by partition, or what is wrong with them.
+pub async fn states(lake: &Lake, topic: &str) -> Result<BTreeMap<Place, Result<State, Error>>, Error> {
     let mut states = BTreeMap::new();
     for meta in lake.list(&format!("{STATE}/{EVENTS}")).await? {
         let Some(place) = Place::of_state(topic, &meta.path) else { continue };
-        if let Some((json, _)) = lake.get(&meta.path).await? {
-            let state = State::parse(&place, &json);
+        if let Some(state) = state(lake, &place).await.transpose() {
             states.insert(place, state);
         }
     }
     Ok(states)
+}
+
+/// The state object of a partition.
+pub async fn state(lake: &Lake, place: &Place) -> Result<Option<State>, Error> {
+    let found = lake.get(&place.state_path()).await?;
+    found.map(|(json, _)| State::parse(place, &json)).transpose()
 }
 
 /// The data files that stand in the lake.

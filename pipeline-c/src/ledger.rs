@@ -212,14 +212,8 @@ fn placed(mut state: State, place: &Place, log: LogRange, claim: Claim<'_>) -> R
 
 async fn read(lake: &Lake, place: &Place, patience: Duration) -> Result<Option<(State, Version)>, Error> {
     let path = place.state_path();
-    let mut backoff = backoff(patience);
-    loop {
-        match lake.get(&path).await {
-            Ok(None) => return Ok(None),
-            Ok(Some((json, version))) => return Ok(Some((State::parse(place, &json)?, version))),
-            Err(error) => wait_or(error, &mut backoff).await?,
-        }
-    }
+    let found = patiently(patience, async || lake.get(&path).await).await?;
+    found.map(|(json, version)| Ok((State::parse(place, &json)?, version))).transpose()
 }
 
 /// Writes `next` where `expect` holds, exactly once whatever answer is lost.
@@ -279,6 +273,20 @@ fn fenced(place: &Place, now: Option<&State>) -> Error {
 /// The waits of one lake operation.
 pub fn backoff(patience: Duration) -> Backoff {
     Backoff::new(Duration::from_millis(100), Duration::from_secs(5), patience)
+}
+
+/// Repeats an operation while the lake does not answer.
+pub async fn patiently<T>(
+    patience: Duration,
+    operation: impl AsyncFn() -> Result<T, LakeError>,
+) -> Result<T, Error> {
+    let mut backoff = backoff(patience);
+    loop {
+        match operation().await {
+            Ok(done) => return Ok(done),
+            Err(error) => wait_or(error, &mut backoff).await?,
+        }
+    }
 }
 
 /// Waits before the next attempt, or gives up with the error.

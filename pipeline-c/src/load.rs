@@ -22,7 +22,7 @@ use crate::config::{OnLostFile, OnNewTopic};
 use crate::encode::{self, Label};
 use crate::error::Error;
 use crate::fingerprint::Fingerprint;
-use crate::ledger::{Claim, Ledger, LogRange, backoff, wait_or};
+use crate::ledger::{Claim, Ledger, LogRange, backoff, patiently, wait_or};
 use crate::memory::Room;
 use crate::place::Place;
 use crate::standing::Standing;
@@ -135,7 +135,11 @@ impl Loader {
         at: DateTime<Utc>,
     ) -> Result<(), Error> {
         loop {
-            self.publish().await?;
+            match self.publish().await {
+                // It is committed, and who has taken the partition over makes it visible.
+                Err(Error::Fenced { .. }) if self.next_offset() >= next_offset => return Ok(()),
+                published => published?,
+            }
             // Also where a commit happened, and its answer was lost before a command's: no command moves this offset.
             if self.next_offset() >= next_offset {
                 return Ok(());
@@ -369,11 +373,7 @@ impl Loader {
     }
 
     async fn throw_away_upload(&self, upload: &Upload) -> Result<(), Error> {
-        let mut backoff = backoff(self.patience);
-        while let Err(error) = self.lake.abort_upload(upload).await {
-            wait_or(error, &mut backoff).await?;
-        }
-        Ok(())
+        patiently(self.patience, async || self.lake.abort_upload(upload).await).await
     }
 
     /// Whatever is not in the new owner's state: our own commit may have happened before it took over.

@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 
 use crate::error::Error;
 use crate::inventory::Files;
-use crate::ledger::{backoff, wait_or};
+use crate::ledger::patiently;
 use crate::place::Place;
 
 /// What was listed before claims of a topic's partitions.
@@ -26,14 +26,10 @@ pub struct Standing {
 impl Standing {
     /// Lists the unfinished uploads.
     pub async fn list(lake: &Lake, topic: &str, patience: Duration) -> Result<Self, Error> {
-        let mut backoff = backoff(patience);
-        let uploads = loop {
-            // In a directory a state object is staged, too.
-            match try_join_all([EVENTS, EVENTS_MALFORMED, STATE].map(|folder| lake.uploads(folder))).await {
-                Ok(uploads) => break uploads.concat(),
-                Err(error) => wait_or(error, &mut backoff).await?,
-            }
-        };
+        // In a directory a state object is staged, too.
+        let folders = [EVENTS, EVENTS_MALFORMED, STATE];
+        let list = async || try_join_all(folders.map(|folder| lake.uploads(folder))).await;
+        let uploads = patiently(patience, list).await?.concat();
         let (lake, topic) = (lake.clone(), topic.to_owned());
         Ok(Self { lake, topic, patience, uploads, files: OnceCell::new() })
     }
@@ -41,7 +37,8 @@ impl Standing {
     /// How many files the partition has, and the first of them by offset. The lake is listed once for all partitions,
     /// and only when this is asked.
     pub async fn files_of(&self, place: &Place) -> Result<Option<(usize, String)>, Error> {
-        let files = self.files.get_or_try_init(|| self.list_files()).await?;
+        let list = async || Files::list(&self.lake, &self.topic).await;
+        let files = self.files.get_or_try_init(|| patiently(self.patience, list)).await?;
         let Some(owned) = files.owned.get(place) else { return Ok(None) };
         let first = owned.iter().min_by_key(|(name, _)| (name.generation, name.first_offset));
         Ok(first.map(|(_, meta)| (owned.len(), meta.path.clone())))
@@ -52,15 +49,5 @@ impl Standing {
     pub fn without_uploads(&self) -> Self {
         let (lake, topic, files) = (self.lake.clone(), self.topic.clone(), OnceCell::new());
         Self { lake, topic, patience: self.patience, uploads: Vec::new(), files }
-    }
-
-    async fn list_files(&self) -> Result<Files, Error> {
-        let mut backoff = backoff(self.patience);
-        loop {
-            match Files::list(&self.lake, &self.topic).await {
-                Ok(files) => return Ok(files),
-                Err(error) => wait_or(error, &mut backoff).await?,
-            }
-        }
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::shop::until;
 
 /// No run of a test takes longer; one that does hangs.
-const TIMEOUT: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Within this a program has to end after SIGTERM.
 const SHUTDOWN: Duration = Duration::from_secs(10);

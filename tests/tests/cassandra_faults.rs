@@ -1,6 +1,7 @@
 //! Pipeline A and a Cassandra that cannot be written as asked for, or goes away in the middle.
 
 use tests::keyspace::Keyspace;
+use tests::long;
 use tests::program::Program;
 use tests::services;
 use tests::shop::{Shop, Sizes};
@@ -50,7 +51,7 @@ async fn a_cassandra_that_goes_away_in_the_middle_of_a_write_and_comes_back_is_w
 
 #[tokio::test]
 async fn a_cassandra_that_stays_away_ends_with_1_and_the_next_run_is_right() {
-    if std::env::var_os("TEST_LONG").is_none() {
+    if !long() {
         return;
     }
     let (world, proxy) = (World::messy().await, TcpProxy::start(services::cassandra()).await);

@@ -104,7 +104,7 @@ async fn what_is_committed_and_not_visible_is_told_and_so_is_what_can_never_be()
     }
     let lost = topic.tool("status", &lake).report().await;
     let problem = lost["partitions"][0]["problem"].as_str().unwrap();
-    assert!(problem.contains("neither is it visible nor is its upload there"), "{lost}");
+    assert!(problem.contains("--on-lost-file skip"), "{lost}");
 }
 
 #[tokio::test]

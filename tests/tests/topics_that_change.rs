@@ -2,6 +2,7 @@
 
 use tests::events::assert_exactly_once;
 use tests::lake::Lake;
+use tests::long;
 use tests::topic::Topic;
 
 #[tokio::test]
@@ -55,6 +56,23 @@ async fn a_topic_made_anew_with_as_many_records_is_noticed_though_there_is_nothi
     assert!(stopped.failed_with(1).contains("made anew"), "{stopped:#?}");
     let restarted = topic.pipeline_c(&lake.url).args(["--on-new-topic", "restart"]).report().await;
     assert_eq!(restarted["read"], 200, "{restarted}");
+}
+
+#[tokio::test]
+async fn an_instance_with_nothing_to_do_notices_that_its_topic_was_made_anew_with_as_many_records() {
+    if !long() {
+        return;
+    }
+    let (topic, lake) = (Topic::empty(1).await, Lake::empty().await);
+    topic.produce("--count 200").await;
+    let mut staying = topic.pipeline_c(&lake.url).args(["--every", "500ms"]).start();
+    assert_eq!(staying.next_report().await["read"], 200);
+    staying.pause().await;
+    topic.make_anew().await;
+    topic.produce("--count 200").await;
+    staying.wake().await;
+    staying.until_it_says("made anew").await;
+    assert_eq!(staying.terminate().await.code, 1);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use tests::duckdb;
+use tests::long;
 use tests::program::Program;
 use tests::shop::Sizes;
 use tests::sqlite::Files;
@@ -237,7 +238,7 @@ async fn a_run_in_progress_is_waited_for() {
         assert_eq!(world.verify(letter).await["differing"], 0);
         world.shop.run(&held(letter, 3600)).await;
     }
-    if std::env::var_os("TEST_LONG").is_none() {
+    if !long() {
         return;
     }
     for letter in BOTH {

@@ -13,9 +13,9 @@ use common::lake::{Lake, LakeError, ObjectMeta};
 use common::run::{Clock, Shutdown};
 use common::settings::duration;
 
-use crate::commands::{FilesArgs, OutputArgs, while_others_write};
+use crate::commands::{FilesArgs, OutputArgs, each_partition};
 use crate::error::Error;
-use crate::inventory::{Described, Files, Footers, Undescribed, describe, states};
+use crate::inventory::{Described, Files, Footers, Undescribed, describe};
 use crate::load::{Loader, Move};
 use crate::place::{FileName, Place, Stream};
 use crate::rewrite;
@@ -53,14 +53,12 @@ pub async fn run(args: &CompactArgs, clock: &Clock, shutdown: &Shutdown) -> Resu
     let (patience, only) = (args.outage_limit, args.date);
     let before = args.before.unwrap_or(today);
     let mut compacted = Compacted::of(topic);
-    for place in states(&lake, topic).await?.into_keys() {
-        if shutdown.requested() {
-            break;
-        }
-        let lake = lake.clone();
+    compacted.failed = each_partition((&lake, topic), shutdown, async |place| {
+        let (lake, place) = (lake.clone(), place.clone());
         let partition = Partition { lake, place, only, before, patience, clock, shutdown };
-        while_others_write(async || partition.merge_all(&mut compacted).await).await?;
-    }
+        partition.merge_all(&mut compacted).await
+    })
+    .await?;
     compacted.interrupted = shutdown.requested();
     Ok(compacted)
 }

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use common::run::Exit;
 use serde::Serialize;
 
-use crate::commands::Outcome;
+use crate::commands::{Failed, Outcome};
 
 /// Files that were merged.
 #[derive(Debug, Default, Serialize)]
@@ -17,6 +18,8 @@ pub struct Compacted {
     pub written: u64,
     /// The longest time that a reader could see rows twice, in milliseconds.
     pub in_both_ms: u64,
+    /// Partitions that were left as they were.
+    pub failed: Vec<Failed>,
     /// A signal came before everything was merged.
     pub interrupted: bool,
 }
@@ -29,22 +32,26 @@ impl Compacted {
     }
 }
 
-impl Outcome for Compacted {}
+impl Outcome for Compacted {
+    fn exit(&self) -> Exit {
+        if self.failed.is_empty() { Exit::Done } else { Exit::Failed }
+    }
+}
 
 impl fmt::Display for Compacted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { topic, merged, written, in_both_ms, interrupted } = self;
+        let Self { topic, merged, written, in_both_ms, failed, interrupted } = self;
         if *merged > 0 {
             write!(
                 f,
                 "{topic}: {merged} files merged into {written}; for at most {in_both_ms} ms readers could see rows twice"
             )?;
-        } else if !interrupted {
-            return write!(f, "{topic}: nothing to merge");
+        } else {
+            write!(f, "{topic}: nothing merged")?;
         }
         if *interrupted {
-            write!(f, "{topic}: stopped by a signal before everything was merged")?;
+            write!(f, "; stopped by a signal before everything was")?;
         }
-        Ok(())
+        failed.iter().try_for_each(|failed| failed.fmt(f))
     }
 }

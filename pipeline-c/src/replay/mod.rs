@@ -15,9 +15,8 @@ use common::avro::Registry;
 use common::run::{Clock, Shutdown};
 use common::settings::{RegistryArgs, duration};
 
-use crate::commands::{FilesArgs, OutputArgs, while_others_write};
+use crate::commands::{FilesArgs, OutputArgs, each_partition};
 use crate::error::Error;
-use crate::inventory::states;
 use crate::judging::Judge;
 use crate::schemas::Schemas;
 use crate::transform::Reason;
@@ -73,14 +72,12 @@ pub async fn run(args: &ReplayArgs, clock: &Clock, shutdown: &Shutdown) -> Resul
     let (judge, topic) = (Judge::new(schemas), &args.files.topic);
     let selection = Selection { reason: args.reason, from: args.from, to: args.to };
     let mut replayed = Replayed::of(topic);
-    for place in states(&lake, topic).await?.into_keys() {
-        if shutdown.requested() {
-            break;
-        }
-        let (lake, patience, judge) = (lake.clone(), args.outage_limit, &judge);
+    replayed.failed = each_partition((&lake, topic), shutdown, async |place| {
+        let (lake, place, patience, judge) = (lake.clone(), place.clone(), args.outage_limit, &judge);
         let partition = Partition { lake, place, selection, patience, clock, judge, shutdown };
-        while_others_write(async || partition.replay(&mut replayed).await).await?;
-    }
+        partition.replay(&mut replayed).await
+    })
+    .await?;
     replayed.interrupted = shutdown.requested();
     Ok(replayed)
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use common::run::Exit;
 use serde::Serialize;
 
 use super::left::Fate;
-use crate::commands::Outcome;
+use crate::commands::{Failed, Outcome};
 use crate::transform::{Event, Malformed};
 
 /// Malformed records that were tried.
@@ -26,6 +27,8 @@ pub struct Replayed {
     pub files: u64,
     /// The longest time that a reader could see moved records in both outputs, in milliseconds.
     pub in_both_ms: u64,
+    /// Partitions that were left as they were.
+    pub failed: Vec<Failed>,
     /// A signal came before everything was tried.
     pub interrupted: bool,
 }
@@ -66,7 +69,11 @@ impl Replayed {
     }
 }
 
-impl Outcome for Replayed {}
+impl Outcome for Replayed {
+    fn exit(&self) -> Exit {
+        if self.failed.is_empty() { Exit::Done } else { Exit::Failed }
+    }
+}
 
 impl fmt::Display for Replayed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -87,6 +94,6 @@ impl fmt::Display for Replayed {
         if self.interrupted {
             write!(f, "; stopped by a signal before everything was tried")?;
         }
-        Ok(())
+        self.failed.iter().try_for_each(|failed| failed.fmt(f))
     }
 }

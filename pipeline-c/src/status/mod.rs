@@ -16,7 +16,7 @@ use common::settings::{KafkaArgs, LakeArgs};
 use crate::commands::OutputArgs;
 use crate::error::Error;
 use crate::history::newest_reports;
-use crate::inventory::states_as_found;
+use crate::inventory::states;
 use crate::ledger::LogRange;
 use crate::place::PartitionId;
 use crate::state::State;
@@ -42,7 +42,7 @@ pub async fn run(args: &StatusArgs, clock: &Clock) -> Result<Status, Error> {
     let lake = Lake::open(&args.lake.lake).await?;
     let log = Arc::new(TopicLog::open(&args.kafka, ANSWER_WITHIN)?);
     let topic = &args.kafka.topic;
-    let (states, logs) = tokio::join!(states_as_found(&lake, topic), log.ask(ranges));
+    let (states, logs) = tokio::join!(states(&lake, topic), log.ask(ranges));
     let uploads = [lake.uploads(EVENTS).await?, lake.uploads(EVENTS_MALFORMED).await?].concat();
     let (logs, kafka_error) = match logs {
         Ok(logs) => (logs, None),

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::report::PartitionStatus;
 use crate::error::Error;
-use crate::fingerprint::Fingerprint;
 use crate::ledger::LogRange;
 use crate::place::Place;
 use crate::state::State;
@@ -20,12 +19,9 @@ pub async fn of(
     known: &PartitionStatus,
 ) -> Option<String> {
     let place = Place { topic: state.topic.as_str().into(), partition: state.partition };
-    if let Some(lost) = known.pending.iter().find(|file| file.lost) {
-        return Some(format!(
-            "{place}: {} was committed, but neither is it visible nor is its upload there any more: was it removed by a \
-             rule for unfinished uploads? The next run ends there; restore the file, or its records are missing",
-            lost.path
-        ));
+    let mut pending = state.all_pending().zip(&known.pending);
+    if let Some((lost, _)) = pending.find(|(_, shown)| shown.lost) {
+        return Some(Error::lost(place, &lost.file).to_string());
     }
     let Some(log) = log else {
         return reachable
@@ -48,7 +44,7 @@ async fn other_topic(kafka: &Arc<TopicLog>, state: &State, log: LogRange, place:
     let asked = kafka.ask(move |kafka| {
         let mut other = false;
         kafka.read(partition, LogRange { start: offset, end: offset + 1 }, |chunk| {
-            other = chunk.get(0).is_some_and(|now| now.offset == offset && Fingerprint::of(&now) != last);
+            other = chunk.get(0).is_some_and(|now| last.is_contradicted_by(&now));
             false
         })?;
         Ok(other)

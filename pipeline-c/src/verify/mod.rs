@@ -65,7 +65,11 @@ pub async fn run(args: &VerifyArgs) -> Result<Verified, Error> {
     let mut proofs = Vec::with_capacity(consumed.len());
     for place in consumed.keys() {
         let exists = known.contains(&place.partition);
-        proofs.push(prove(&lake, &log, &judge, place, exists).await?);
+        let proof = match prove(&lake, &log, &judge, place, exists).await {
+            Err(error) if error.is_of_one_partition() => Proof::of(place, Kind::BadState, error.to_string()),
+            proof => proof?,
+        };
+        proofs.push(proof);
     }
     let stray =
         owned.into_iter().filter(|(place, _)| !consumed.contains_key(place)).flat_map(|(_, files)| files);
@@ -94,9 +98,7 @@ async fn prove(
     exists: bool,
 ) -> Result<Proof, Error> {
     if !exists {
-        let mut proof = Proof { partition: place.partition.0, ..Proof::default() };
-        proof.differs(Kind::OtherTopic, None, None, "the topic has no such partition any more");
-        return Ok(proof);
+        return Ok(Proof::of(place, Kind::OtherTopic, "the topic has no such partition any more"));
     }
     let mut footers = Footers::default();
     for _ in 0..ATTEMPTS {

@@ -7,6 +7,7 @@ use common::run::Exit;
 use serde::Serialize;
 
 use crate::commands::Outcome;
+use crate::place::Place;
 
 /// Findings of one kind that are named one by one; the counts are of all.
 const EXAMPLES: usize = 20;
@@ -75,6 +76,8 @@ pub enum Kind {
     BadFile,
     /// A file that is committed and not visible, or is to be removed and stands.
     Unpublished,
+    /// The state object cannot be read, or not be true: nothing of the partition is proven.
+    BadState,
     /// The topic is another one than the one that was consumed.
     OtherTopic,
 }
@@ -95,6 +98,14 @@ pub struct Finding {
 }
 
 impl Proof {
+    /// Of a partition of which only one thing can be said.
+    #[must_use]
+    pub fn of(place: &Place, kind: Kind, detail: impl Into<String>) -> Self {
+        let mut proof = Self { partition: place.partition.0, ..Self::default() };
+        proof.differs(kind, None, None, detail);
+        proof
+    }
+
     /// Notes a difference.
     pub fn differs(
         &mut self,

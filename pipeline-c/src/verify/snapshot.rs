@@ -5,7 +5,7 @@ use std::time::Duration;
 use common::lake::{Expect, Lake, ObjectMeta};
 
 use crate::error::Error;
-use crate::inventory::{Files, states};
+use crate::inventory::{Files, state};
 use crate::place::{FileName, Place};
 use crate::state::State;
 
@@ -29,10 +29,10 @@ pub struct Snapshot {
 /// Lists the lake until the state object before and after the listing is the same, and what it has pending is visible.
 /// Instances may go on writing meanwhile.
 pub async fn take(lake: &Lake, place: &Place) -> Result<Snapshot, Error> {
-    let mut before = states(lake, &place.topic).await?.remove(place);
+    let mut before = state(lake, place).await?;
     for attempt in 1..=ATTEMPTS {
         let files = Files::list(lake, &place.topic).await?.owned.remove(place).unwrap_or_default();
-        let after = states(lake, &place.topic).await?.remove(place);
+        let after = state(lake, place).await?;
         if let (Some(before), Some(after)) = (&before, &after)
             && before.commit == after.commit
         {
