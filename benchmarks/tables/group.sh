@@ -41,3 +41,9 @@ for _ in $(seq "$RUNS"); do
   job_a "A, nothing new"
   job_b "B, nothing new"
 done
+world cover "$DB"
+world settle "$DB"
+for _ in $(seq "$RUNS"); do
+  append
+  job_a "A, 2,000 new rows, with a covering index"
+done

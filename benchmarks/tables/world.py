@@ -3,6 +3,7 @@
 create   the database and the keyspace, if they are missing
 holds    exit 0 if the database has N transactions: world.py holds DB N
 settle   fresh statistics, and nothing left to purge or to flush
+cover    an index that holds all that pipeline A reads of a customer's rows
 forget   world.py forget DB a|b: the pipeline has never run, and its target is empty
 client   the arguments that bring the mariadb client there
 drop     the database, the keyspace and what is in the lake
@@ -81,6 +82,9 @@ def main():
     elif command == "settle":
         names = ", ".join(f"{database}.{table}" for table in ("customers", "products", "transactions"))
         mysql(f"ANALYZE TABLE {names}", f"FLUSH TABLES {names}")
+    elif command == "cover":
+        columns = "customer_id, product_id, qty, amount, txn_timestamp"
+        mysql(f"CREATE INDEX IF NOT EXISTS covering ON {database}.transactions ({columns})")
     elif command == "forget":
         forget(database, more[0])
     elif command == "client":
