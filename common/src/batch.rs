@@ -105,7 +105,7 @@ impl Batch<'_> {
         self.source.put_in_quarantine(self.job, self.lease, &news, self.clock.now()).await?;
         for entry in news.iter().filter(|entry| !increment.quarantined.contains_key(&entry.key())) {
             for reason in entry.reasons.iter() {
-                metrics::counter!("tributary_quarantined_total", "job" => self.job.name(), "reason" => reason.code())
+                metrics::counter!("tributary_quarantined_total", "pipeline" => self.job.name(), "reason" => reason.code())
                     .increment(1);
             }
         }

@@ -143,15 +143,15 @@ fn observe(round: &Round) {
     if round.tally.records == 0 {
         return;
     }
-    metrics::counter!("tributary_records_total", "job" => "pipeline-c").increment(round.tally.records);
+    metrics::counter!("tributary_records_total", "pipeline" => "pipeline-c").increment(round.tally.records);
     for (reason, count) in &round.tally.malformed {
         metrics::counter!("tributary_malformed_total", "reason" => reason.code()).increment(*count);
     }
     for (warning, count) in &round.tally.warnings {
-        metrics::counter!("tributary_warnings_total", "job" => "pipeline-c", "reason" => *warning)
+        metrics::counter!("tributary_warnings_total", "pipeline" => "pipeline-c", "reason" => *warning)
             .increment(*count);
     }
     let files: u64 = round.flushed.iter().map(|flush| flush.files).sum();
-    metrics::counter!("tributary_files_written_total", "job" => "pipeline-c").increment(files);
+    metrics::counter!("tributary_files_written_total", "pipeline" => "pipeline-c").increment(files);
     metrics::histogram!("tributary_flush_duration_seconds").record(round.watch.elapsed().as_secs_f64());
 }

@@ -202,11 +202,13 @@ impl Increment {
 
     fn described(&self, mut report: RunReport, gaps: &Gaps, quarantined: usize) -> RunReport {
         report.quarantined = quarantined as u64;
+        let oldest = gaps.open.iter().map(|gap| self.now - gap.first_seen).max().unwrap_or_default();
         report
             .with("from_txn_id", self.watermark.0.saturating_add(1))
             .with("to_txn_id", self.highest.0)
             .with("open_gaps", gaps.open.len())
             .with("open_gap_ids", gaps.open.iter().map(Gap::ids).fold(0, u64::saturating_add))
+            .with("oldest_gap_seconds", oldest.num_seconds())
             .with("settled_gaps", gaps.settled)
     }
 }

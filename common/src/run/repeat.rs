@@ -46,24 +46,30 @@ pub fn conclude<E: JobError>(report: &mut RunReport, result: &Result<(), E>, out
 }
 
 fn observe(report: &RunReport, exit: Exit) {
-    let job = report.pipeline.clone();
+    let pipeline = report.pipeline.clone();
     let status = serde_json::to_value(report.status).ok().and_then(|v| v.as_str().map(str::to_owned));
-    metrics::counter!("tributary_runs_total", "job" => job.clone(), "status" => status.unwrap_or_default())
+    metrics::counter!("tributary_runs_total", "pipeline" => pipeline.clone(), "status" => status.unwrap_or_default())
         .increment(1);
-    metrics::counter!("tributary_rows_read_total", "job" => job.clone()).increment(report.read);
-    metrics::counter!("tributary_rows_written_total", "job" => job.clone()).increment(report.written);
-    metrics::histogram!("tributary_run_duration_seconds", "job" => job.clone())
+    metrics::counter!("tributary_rows_read_total", "pipeline" => pipeline.clone()).increment(report.read);
+    metrics::counter!("tributary_rows_written_total", "pipeline" => pipeline.clone())
+        .increment(report.written);
+    metrics::histogram!("tributary_run_duration_seconds", "pipeline" => pipeline.clone())
         .record(Duration::from_millis(report.duration_ms).as_secs_f64());
     if exit == Exit::Done {
         #[allow(clippy::cast_precision_loss)] // a gauge is a float; milliseconds fit its 53 bits
         let at = report.started_at.timestamp_millis() as f64 / 1_000.0;
-        metrics::gauge!("tributary_last_success_timestamp_seconds", "job" => job.clone()).set(at);
+        metrics::gauge!("tributary_last_success_timestamp_seconds", "pipeline" => pipeline.clone()).set(at);
     }
-    if let Some(gaps) = report.job.get("open_gaps").and_then(serde_json::Value::as_f64) {
-        metrics::gauge!("tributary_open_gaps", "job" => job.clone()).set(gaps);
+    let of_job = |field| report.job.get(field).and_then(serde_json::Value::as_f64);
+    if let (Some(gaps), Some(oldest)) = (of_job("open_gaps"), of_job("oldest_gap_seconds")) {
+        metrics::gauge!("tributary_open_gaps", "pipeline" => pipeline.clone()).set(gaps);
+        metrics::gauge!("tributary_oldest_gap_seconds", "pipeline" => pipeline.clone()).set(oldest);
+        #[allow(clippy::cast_precision_loss)] // a gauge is a float; nobody counts 2^53 keys
+        metrics::gauge!("tributary_quarantined_keys", "pipeline" => pipeline.clone())
+            .set(report.quarantined as f64);
     }
     if let Some(gaps) = report.job.get("settled_gaps").and_then(serde_json::Value::as_u64) {
-        metrics::counter!("tributary_settled_gaps_total", "job" => job).increment(gaps);
+        metrics::counter!("tributary_settled_gaps_total", "pipeline" => pipeline).increment(gaps);
     }
     match (&report.error, exit) {
         (Some(error), Exit::Done) => tracing::info!(run_id = report.run_id, "{error}"),

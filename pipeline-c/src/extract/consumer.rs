@@ -215,7 +215,7 @@ impl ClientContext for GroupContext {
             };
             let lag = log.hi_offset - feed.worker.progress.committed_offset.load(Relaxed);
             #[allow(clippy::cast_precision_loss)] // a gauge is a float; a lag is far below 2^53
-            metrics::gauge!("tributary_lag_records", "job" => "pipeline-c", "partition" => partition.0.to_string())
+            metrics::gauge!("tributary_lag_records", "pipeline" => "pipeline-c", "partition" => partition.0.to_string())
                 .set(lag.max(0) as f64);
         }
     }
