@@ -112,3 +112,17 @@ async fn an_owner_that_was_fenced_publishes_nothing_and_throws_its_files_away() 
     bench.assert_once(60).await;
     assert_eq!(bench.uploads().await, []);
 }
+
+#[tokio::test]
+async fn a_batch_that_the_next_owner_made_visible_counts_as_written() {
+    let bench = Bench::new().await;
+    let mut owner = bench.claim().await;
+    let outputs = bench.outputs(0..30);
+    let staged = owner.stage(&outputs).await.unwrap();
+    owner.commit(staged, 30, at(1)).await.unwrap();
+    bench.claim().await;
+    owner.write(&outputs, 30, at(1)).await.unwrap();
+    let error = owner.write(&bench.outputs(30..60), 60, at(2)).await.unwrap_err();
+    assert!(matches!(error, Error::Fenced { .. }), "{error}");
+    bench.assert_once(30).await;
+}
