@@ -15,10 +15,6 @@ const SETTLING: Duration = Duration::from_secs(2);
 /// have taken so many ids since the source last looked.
 const FAR_BELOW: u64 = 100_000;
 
-/// Gaps that a run opens at most. Where ids are sparse (`auto_increment_increment`, one node of several), there
-/// would be one for each row.
-pub const MOST_GAPS: usize = 10_000;
-
 /// The database transactions that have written and are still running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Running {
@@ -61,15 +57,12 @@ impl GapFinder {
     pub fn present(&mut self, id: u64) {
         let Some(next) = self.next.filter(|next| id >= *next) else { return };
         if id > next {
-            if self.missing.len() == 2 * MOST_GAPS {
-                self.missing = coarsened(std::mem::take(&mut self.missing));
-            }
             self.missing.push((next, id - 1));
         }
         self.next = id.checked_add(1);
     }
 
-    /// All ids have passed: the missing ranges; of many those nearest to each other are one, as by [`coarsened`].
+    /// All ids have passed: the missing ranges.
     #[must_use]
     pub fn finish(mut self) -> Vec<(u64, u64)> {
         self.missing.extend(self.next.filter(|next| *next <= self.last).map(|next| (next, self.last)));
@@ -114,17 +107,13 @@ impl Gap {
         }
     }
 
-    /// What is left of a gap that is seen for the first time when all that can be given up at once is.
+    /// Whether a gap that is seen for the first time can be given up at once.
     ///
     /// `highest` was read first, then `running`, then the ids: a transaction that started later than that took
     /// ids above `highest`.
     #[must_use]
-    pub fn left_at_first_sight(self, running: Running, highest: u64) -> Option<Self> {
-        if running != Running::None {
-            return Some(self);
-        }
-        let first = self.first.max(highest.saturating_sub(FAR_BELOW));
-        (first <= self.last).then_some(Self { first, ..self })
+    pub fn settled_at_first_sight(&self, running: Running, highest: u64) -> bool {
+        running == Running::None && self.last < highest.saturating_sub(FAR_BELOW)
     }
 }
 
@@ -140,27 +129,6 @@ pub fn joined(mut ranges: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
         }
     }
     joined
-}
-
-/// At most [`MOST_GAPS`] ranges that hold all of `ranges` (ascending): those nearest to each other become one, with
-/// the ids between them. Rows that are there are read again then, which is work, but never wrong.
-#[must_use]
-pub fn coarsened(ranges: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
-    if ranges.len() <= MOST_GAPS {
-        return ranges;
-    }
-    let mut distances: Vec<u64> = ranges.windows(2).map(|pair| pair[1].0 - pair[0].1).collect();
-    let kept_apart = distances.len() - MOST_GAPS;
-    let (_, near, _) = distances.select_nth_unstable(kept_apart);
-    let near = *near;
-    let mut coarse: Vec<(u64, u64)> = Vec::new();
-    for (first, last) in ranges {
-        match coarse.last_mut() {
-            Some(previous) if first - previous.1 <= near => previous.1 = last,
-            _ => coarse.push((first, last)),
-        }
-    }
-    coarse
 }
 
 #[cfg(test)]
@@ -251,33 +219,9 @@ mod tests {
 
     #[test]
     fn a_gap_far_below_is_settled_at_first_sight_only_if_nothing_runs() {
-        let left = |running, highest| gap().left_at_first_sight(running, highest);
-        assert_eq!(left(Running::None, 200_000), None);
-        assert_eq!(left(Running::None, 100_007), Some(Gap { first: 7, ..gap() }), "5 and 6 are far below");
-        assert_eq!(left(Running::None, 100_005), Some(gap()));
-        assert_eq!(left(Running::Unknown, 200_000), Some(gap()));
-        assert_eq!(left(Running::Since(after(1_000)), 200_000), Some(gap()));
-    }
-
-    #[test]
-    fn where_every_other_id_is_missing_few_ranges_hold_them_all() {
-        let mut finder = GapFinder::new(1, 1_000_000);
-        // Three dense stretches of odd ids, far from each other.
-        for stretch in [0, 300_000, 900_000] {
-            (0..40_000).for_each(|id| finder.present(stretch + 2 * id + 1));
-        }
-        let missing = finder.finish();
-        let within = |id: u64| missing.iter().any(|&(first, last)| (first..=last).contains(&id));
-        assert!(missing.len() <= 2 * MOST_GAPS, "{}", missing.len());
-        assert!((1..=40_000).all(|id| within(2 * id) && within(300_000 + 2 * id)) && within(1_000_000));
-    }
-
-    #[test]
-    fn ranges_far_from_each_other_stay_apart_when_near_ones_are_joined() {
-        let many = 2 * MOST_GAPS as u64;
-        let near = (1..=many).map(|id| (2 * id, 2 * id));
-        let far = [(1_000_000, 1_000_004), (2_000_000, 2_000_000)];
-        assert_eq!(coarsened(near.chain(far).collect()), [[(2, 2 * many)].as_slice(), &far].concat());
-        assert_eq!(coarsened(far.to_vec()), far);
+        assert!(gap().settled_at_first_sight(Running::None, 200_000));
+        assert!(!gap().settled_at_first_sight(Running::None, 100_007));
+        assert!(!gap().settled_at_first_sight(Running::Unknown, 200_000));
+        assert!(!gap().settled_at_first_sight(Running::Since(after(1_000)), 200_000));
     }
 }

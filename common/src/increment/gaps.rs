@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Increment;
-use crate::offsets::{Gap, GapFinder, coarsened, joined};
+use crate::offsets::{Gap, GapFinder, joined};
 use crate::schema::TxnId;
 
 /// The gaps after a run.
@@ -25,8 +25,8 @@ impl Increment {
     /// Lowers `highest` so that the run ends before the first of the `missing` ranges that is still open.
     pub(super) fn hold_at_first_gap(&mut self, missing: Vec<(u64, u64)>, grace: Duration) {
         let missing = missing.into_iter().map(|range| self.aged(range));
-        let open = missing.filter(|gap| !gap.settled(self.running, self.now, grace));
-        self.holding = open.filter_map(|gap| self.left_at_first_sight(gap)).collect();
+        let open = |gap: &Gap| !gap.settled(self.running, self.now, grace) && !self.settled_at_once(gap);
+        self.holding = missing.filter(open).collect();
         if let Some(first) = self.holding.first() {
             self.highest = TxnId(first.first - 1);
         }
@@ -58,20 +58,19 @@ impl Increment {
         let mut gaps = Gaps::default();
         for gap in old.chain(new) {
             // A gap from below the watermark was seen before, however far below it is.
-            let left = if gap.first > self.watermark.0 { self.left_at_first_sight(gap) } else { Some(gap) };
-            match left.filter(|gap| !gap.settled(self.running, self.now, grace)) {
-                Some(gap) => gaps.open.push(gap),
-                None => gaps.settled += 1,
+            let at_once = gap.first > self.watermark.0 && self.settled_at_once(&gap);
+            if at_once || gap.settled(self.running, self.now, grace) {
+                gaps.settled += 1;
+            } else {
+                gaps.open.push(gap);
             }
         }
-        gaps.open =
-            gaps.open.chunk_by(|left, right| left.first_seen == right.first_seen).flat_map(few).collect();
         gaps.open.extend(self.holding.iter().cloned());
         gaps
     }
 
-    fn left_at_first_sight(&self, gap: Gap) -> Option<Gap> {
-        gap.left_at_first_sight(self.running, self.highest.0)
+    fn settled_at_once(&self, gap: &Gap) -> bool {
+        gap.settled_at_first_sight(self.running, self.highest.0)
     }
 
     /// A missing range beyond the watermark, first seen now or, where all of it was remembered, then.
@@ -86,11 +85,4 @@ impl Increment {
         self.found_again[from..].iter().take_while(|id| **id <= gap.last).for_each(|id| finder.present(*id));
         gap.remaining(&finder.finish())
     }
-}
-
-/// Gaps that were first seen together, in not too many ranges.
-fn few(together: &[Gap]) -> Vec<Gap> {
-    let ranges = together.iter().map(|gap| (gap.first, gap.last)).collect();
-    let gap = |(first, last)| Gap { first, last, first_seen: together[0].first_seen };
-    coarsened(ranges).into_iter().map(gap).collect()
 }

@@ -65,7 +65,7 @@ impl Increment {
     ) -> Result<Self, BatchError> {
         let books = !asked.dry_run || source.has_own_tables().await?;
         let watermark = if books { source.watermark(job).await? } else { TxnId(0) };
-        // The order matters: see `Gap::left_at_first_sight`.
+        // The order matters: see `Gap::settled_at_first_sight`.
         let highest = source.highest_txn_id().await?.unwrap_or(TxnId(0));
         // The question is asked by writing, which a dry run does not do.
         let (running, now) = source.running_transactions((!asked.dry_run).then_some(job)).await?;
