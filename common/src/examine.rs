@@ -6,7 +6,7 @@ use roaring::RoaringTreemap;
 
 use crate::batch::BatchError;
 use crate::increment::Increment;
-use crate::quality::{Catalog, Entity, QuarantineEntry, Reason, Reasons};
+use crate::quality::{Catalog, Entity, QuarantineEntry, Reasons};
 use crate::schema::{Transaction, TxnId};
 use crate::settings::IncrementArgs;
 use crate::source::{QuarantinedKey, Source, SourceError, SourceKeys};
@@ -76,10 +76,11 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Whether its customer or day has to be recomputed: it is accepted, or it was and its id has become ambiguous.
+    /// Whether its customer or day has to be recomputed. That of a row that is rejected for the first time has to be,
+    /// since it may have been accepted by a run that has written and not committed, or before its id became ambiguous.
     #[must_use]
     pub fn affects(self) -> bool {
-        self.reasons.is_empty() || (self.reasons.contains(Reason::DuplicateId) && !self.known)
+        self.reasons.is_empty() || !self.known
     }
 }
 
@@ -110,7 +111,7 @@ pub async fn examine(
     let mut reader = source.read(parts, settings.read_connections);
     while let Some(batch) = reader.next().await? {
         increment.observe(&batch);
-        for row in &batch.rows {
+        for row in batch.rows.iter().filter(|row| !increment.only_between_gaps(batch.part, row.txn_id)) {
             let (reasons, new) = (judge(row), increment.is_new(row.txn_id));
             examined.rows += 1;
             examined.new_rows += u64::from(new);

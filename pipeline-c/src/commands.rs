@@ -110,13 +110,24 @@ pub async fn each_partition(
             Err(error) => Err(error),
         };
         match done {
-            Err(error) if error.is_of_one_partition() => {
+            Err(error) if holds_up_no_other(&error) => {
                 failed.push(Failed { partition: place.partition.0, error: error.to_string() });
             }
             done => done?,
         }
     }
     Ok(failed)
+}
+
+/// Whether the other partitions can be looked after all the same.
+fn holds_up_no_other(error: &Error) -> bool {
+    error.is_of_one_partition()
+        || matches!(
+            error,
+            Error::Fenced { .. }
+                | Error::Rearranged { .. }
+                | Error::Lake(LakeError::Changed(_) | LakeError::Damaged { .. })
+        )
 }
 
 /// Begins again where the partition's owner was first.

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 /// Left to itself, glibc keeps a heap for each thread, and lets each of them keep more freed memory the larger the
@@ -17,7 +18,10 @@ pub fn bound() {
         return;
     }
     let mut arguments = env::args_os();
-    if let (Some(name), Ok(program)) = (arguments.next(), env::current_exe()) {
+    if let (Some(name), Ok(program)) = (arguments.next(), env::current_exe())
+        // Another program may be the one that runs this, a dynamic linker or an emulator.
+        && Path::new(&name).file_name() == program.file_name()
+    {
         // It comes back only where that is not possible; then the program goes on as it is, with more memory.
         let _ = Command::new(program).arg0(name).args(arguments).envs(SETTINGS).exec();
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use common::lake::{EVENTS, EVENTS_MALFORMED, Lake, LakeError, ObjectMeta, STATE};
+use common::lake::{EVENTS, EVENTS_MALFORMED, Lake, LakeError, ObjectMeta, STATE, Version};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use crate::error::Error;
@@ -54,6 +54,21 @@ impl Files {
             }
         }
         Ok(files)
+    }
+
+    /// How many files the partition has, and the first of them by offset.
+    #[must_use]
+    pub fn of(&self, place: &Place) -> Option<(usize, String)> {
+        let owned = self.owned.get(place)?;
+        let first = owned.iter().min_by_key(|(name, _)| (name.generation, name.first_offset))?;
+        Some((owned.len(), first.1.path.clone()))
+    }
+
+    /// What stands at a path of the partition.
+    #[must_use]
+    pub fn standing(&self, place: &Place, path: &str) -> Option<&Version> {
+        let mut owned = self.owned.get(place)?.iter();
+        owned.find(|(_, meta)| meta.path == path).map(|(_, meta)| &meta.version)
     }
 }
 

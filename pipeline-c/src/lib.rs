@@ -104,6 +104,7 @@ async fn consume(
         config: config.clone(),
         lake,
         schemas: Arc::new(Schemas::new(registry, patience)),
+        gate: Arc::default(),
         witnesses: Arc::new(Witnesses::open(&config.kafka, patience)?),
         clock: clock.clone(),
         owner: new_run_id(),

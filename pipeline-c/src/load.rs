@@ -93,7 +93,7 @@ impl Loader {
         }
         failpoint("cleaned");
         if claim.gates.on_lost_file == OnLostFile::Skip {
-            loader.recover(standing, claim.at).await?;
+            loader.recover(log, claim.at).await?;
         }
         loader.publish().await?;
         Ok(loader)

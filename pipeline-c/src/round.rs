@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::GateArgs;
 use crate::error::Error;
 use crate::place::PartitionId;
-use crate::tally::Tally;
+use crate::tally::{Gate, Tally};
 use crate::witnesses::{Known, Witnesses};
 use crate::worker::{Command, Flushed, Sealed};
 
@@ -36,7 +36,7 @@ pub struct Round {
 /// [`Error::Refused`]: nothing of it was committed, and the workers' batches are to be dropped.
 pub async fn run(
     mut commands: Commands,
-    gates: GateArgs,
+    (gate, gates): (Arc<Gate>, GateArgs),
     clock: Clock,
     witnesses: Arc<Witnesses>,
 ) -> Result<Round, Error> {
@@ -48,15 +48,19 @@ pub async fn run(
     )
     .await;
     let (mut tallies, mut known) = (BTreeMap::new(), Known::new());
+    let idle = sealed.iter().flatten().all(|(_, sealed)| sealed.tally.records == 0);
     for (partition, Sealed { tally, witness }) in sealed.into_iter().flatten() {
+        // A broker that is down holds up its own partitions: where there is something to write, only what is written is
+        // asked about.
+        let asked = witness.filter(|_| idle || tally.records > 0);
+        known.extend(asked.map(|witness| (partition, witness)));
         tallies.insert(partition, tally);
-        known.extend(witness.map(|witness| (partition, witness)));
     }
     let mut batch = Tally::default();
     for tally in tallies.values() {
         batch.add(tally.clone());
     }
-    batch.pass(&gates)?;
+    gate.pass(&batch, &gates)?;
     for (partition, log) in witnesses.others(known).await? {
         if let Some(worker) = commands.remove(&partition) {
             ask(&worker, |reply| Command::Leave(log.start, reply)).await;

@@ -39,15 +39,6 @@ impl Standing {
     pub async fn files_of(&self, place: &Place) -> Result<Option<(usize, String)>, Error> {
         let list = async || Files::list(&self.lake, &self.topic).await;
         let files = self.files.get_or_try_init(|| patiently(self.patience, list)).await?;
-        let Some(owned) = files.owned.get(place) else { return Ok(None) };
-        let first = owned.iter().min_by_key(|(name, _)| (name.generation, name.first_offset));
-        Ok(first.map(|(_, meta)| (owned.len(), meta.path.clone())))
-    }
-
-    /// The same when nothing is staged.
-    #[must_use]
-    pub fn without_uploads(&self) -> Self {
-        let (lake, topic, files) = (self.lake.clone(), self.topic.clone(), OnceCell::new());
-        Self { lake, topic, patience: self.patience, uploads: Vec::new(), files }
+        Ok(files.of(place))
     }
 }

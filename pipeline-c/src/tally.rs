@@ -1,6 +1,7 @@
 //! What was counted in a batch, and the gate that judges it.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -93,13 +94,29 @@ impl Tally {
         self.samples.truncate(SAMPLES);
     }
 
-    /// Judges the batch: logs samples, raises the alert, refuses it where that is asked for.
-    pub fn pass(&self, gate: &GateArgs) -> Result<(), Error> {
+    fn log_samples(&self) {
         for sample in &self.samples {
             let Sample { partition, offset, reason, detail, value } = sample;
             tracing::warn!(partition = partition.0, offset, reason, detail, value, "malformed record");
         }
-        let (records, malformed) = (self.records, self.malformed_rows());
+    }
+}
+
+/// Judges how much is malformed. Batches too small to be judged are judged together.
+#[derive(Debug, Default)]
+pub struct Gate {
+    /// Records, and malformed ones, since the last judgement.
+    waiting: Mutex<(u64, u64)>,
+}
+
+impl Gate {
+    /// Judges a batch: logs samples, raises the alert, refuses it where that is asked for.
+    pub fn pass(&self, batch: &Tally, gate: &GateArgs) -> Result<(), Error> {
+        batch.log_samples();
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let earlier = if batch.records < FEWEST_RECORDS { *waiting } else { (0, 0) };
+        let (records, malformed) = (earlier.0 + batch.records, earlier.1 + batch.malformed_rows());
+        *waiting = if records < FEWEST_RECORDS { (records, malformed) } else { (0, 0) };
         #[allow(clippy::cast_precision_loss)] // counts of a batch are far below 2^53
         let ratio = malformed as f64 / records.max(1) as f64;
         if records < FEWEST_RECORDS || ratio <= gate.max_malformed_ratio {
@@ -142,8 +159,30 @@ mod tests {
         for (records, malformed, passes) in
             [(0, 0, true), (99, 99, true), (100, 5, true), (100, 6, false), (1_000, 51, false)]
         {
-            assert_eq!(tally(records, malformed).pass(&halt).is_ok(), passes, "{malformed} of {records}");
-            assert!(tally(records, malformed).pass(&GateArgs::default()).is_ok());
+            let batch = tally(records, malformed);
+            assert_eq!(Gate::default().pass(&batch, &halt).is_ok(), passes, "{malformed} of {records}");
+            assert!(Gate::default().pass(&batch, &GateArgs::default()).is_ok());
+        }
+    }
+
+    #[test]
+    fn batches_too_small_to_be_judged_are_judged_together() {
+        let (gate, halt) =
+            (Gate::default(), GateArgs { on_malformed: OnMalformed::Halt, ..GateArgs::default() });
+        for (records, malformed, passes) in [
+            (60, 60, true),
+            (30, 0, true),
+            (10, 0, false),
+            (60, 60, true),
+            (100, 5, true),
+            (50, 0, true),
+            (50, 5, true),
+        ] {
+            assert_eq!(
+                gate.pass(&tally(records, malformed), &halt).is_ok(),
+                passes,
+                "{malformed} of {records}"
+            );
         }
     }
 

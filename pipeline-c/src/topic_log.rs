@@ -100,12 +100,7 @@ impl TopicLog {
             match self.consumer.poll(Duration::from_millis(500)) {
                 Some(Ok(message)) if message.offset() < range.end => {
                     waited = Stopwatch::start();
-                    chunk.push(&Record {
-                        offset: message.offset(),
-                        timestamp_ms: message.timestamp().to_millis().unwrap_or_default(),
-                        key: message.key(),
-                        value: message.payload(),
-                    });
+                    chunk.push(&record(&message));
                     if chunk.is_full() && !take(std::mem::take(&mut chunk)) {
                         break;
                     }
@@ -132,6 +127,16 @@ impl TopicLog {
             take(chunk);
         }
         self.consumer.unassign().map_err(Error::kafka(action()))
+    }
+}
+
+/// A record as Kafka gave it. One without a timestamp has that of 1970, each time that it is read.
+pub fn record<M: Message>(message: &M) -> Record<'_> {
+    Record {
+        offset: message.offset(),
+        timestamp_ms: message.timestamp().to_millis().filter(|ms| *ms >= 0).unwrap_or_default(),
+        key: message.key(),
+        value: message.payload(),
     }
 }
 

@@ -21,8 +21,7 @@ use crate::error::Error;
 use crate::fingerprint::Fingerprint;
 use crate::ledger::LogRange;
 use crate::place::PartitionId;
-use crate::topic_log::{judge_error, log_range};
-use crate::transform::Record;
+use crate::topic_log::{judge_error, log_range, record};
 
 /// One record of each partition is wanted. Brokers give whole batches of records, whatever their size.
 const LITTLE: &[(&str, &str)] = &[
@@ -120,12 +119,7 @@ impl Witnesses {
             let (unknown, at_the_end) = match self.consumer.recv().await {
                 Ok(message) => {
                     let partition = PartitionId(message.partition());
-                    let record = Record {
-                        offset: message.offset(),
-                        timestamp_ms: message.timestamp().to_millis().unwrap_or_default(),
-                        key: message.key(),
-                        value: message.payload(),
-                    };
+                    let record = record(&message);
                     if known.get(&partition).is_some_and(|read| read.is_contradicted_by(&record)) {
                         others.insert(partition, self.range(partition).await?);
                     }

@@ -22,8 +22,10 @@ class Directory:
             found[path] = (at.st_ino, at.st_mtime_ns, at.st_size)
         return found
 
-    def read(self, path, query):
-        return duckdb.execute(query, [path]).fetchall()
+    # DuckDB opens a file several times; what is replaced meanwhile would be read by another's footer.
+    def get(self, path, _):
+        with open(path, "rb") as file:
+            return file.read()
 
 
 class S3:
@@ -62,13 +64,6 @@ class S3:
                 return found
             query["continuation-token"] = text(page, "NextContinuationToken")
 
-    def read(self, path, query):
-        with tempfile.NamedTemporaryFile(suffix=".parquet") as file:
-            file.write(self.get(path, {}))
-            file.flush()
-            return duckdb.execute(query, [file.name]).fetchall()
-
-
 def look():
     for table, key in KEYS.items():
         listed = lake.list(table)
@@ -83,7 +78,10 @@ def look():
 def read(path, query):
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return [row[0] for row in lake.read(path, query)]
+            with tempfile.NamedTemporaryFile(suffix=".parquet") as file:
+                file.write(lake.get(path, {}))
+                file.flush()
+                return [row[0] for row in duckdb.execute(query, [file.name]).fetchall()]
         except (duckdb.Error, OSError) as error:
             seen["read_again"] += 1
             if attempt == ATTEMPTS:

@@ -274,14 +274,20 @@ impl Running {
     }
 
     async fn ended_within(mut self, limit: Duration, after: &str) -> Finished {
-        let ended = timeout(limit, self.child.wait()).await;
-        let status =
-            ended.unwrap_or_else(|_| panic!("{} is still running {limit:?} after {after}", self.name));
-        let (mut stdout, mut stderr) = (String::new(), String::new());
-        while let Some(line) = self.lines.next_line().await.unwrap() {
-            stdout = stdout + &line + "\n";
-        }
-        self.child.stderr.take().unwrap().read_to_string(&mut stderr).await.unwrap();
+        let (mut stdout, mut stderr, mut errors) =
+            (String::new(), Vec::new(), self.child.stderr.take().unwrap());
+        // Read meanwhile, since a program whose pipe is full waits.
+        let read_lines = async {
+            while let Some(line) = self.lines.next_line().await.unwrap() {
+                stdout.push_str(&line);
+                stdout.push('\n');
+            }
+        };
+        let end = async { tokio::join!(self.child.wait(), read_lines, errors.read_to_end(&mut stderr)).0 };
+        let ended = timeout(limit, end).await;
+        let stderr = String::from_utf8_lossy(&stderr).into_owned();
+        let status = ended
+            .unwrap_or_else(|_| panic!("{} is still running {limit:?} after {after}: {stderr}", self.name));
         Finished { code: status.unwrap().code().unwrap_or(-1), stdout, stderr }
     }
 }

@@ -1,7 +1,6 @@
 //! Pipeline A and a Cassandra that cannot be written as asked for, or goes away in the middle.
 
 use tests::keyspace::Keyspace;
-use tests::long;
 use tests::program::Program;
 use tests::services;
 use tests::shop::{Shop, Sizes};
@@ -51,9 +50,6 @@ async fn a_cassandra_that_goes_away_in_the_middle_of_a_write_and_comes_back_is_w
 
 #[tokio::test]
 async fn a_cassandra_that_stays_away_ends_with_1_and_the_next_run_is_right() {
-    if !long() {
-        return;
-    }
     let (world, proxy) = (World::messy().await, TcpProxy::start(services::cassandra()).await);
     let run = Program::pipeline_a(&world.shop.url, &world.keyspace.at(&proxy.address));
     let run = run.args(["--max-quarantine-ratio", "1"]).env("FAILPOINT", "profile_written=STOP@3").start();

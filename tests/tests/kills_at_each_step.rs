@@ -16,10 +16,11 @@ const STEPS_A: [&str; 8] = [
 ];
 
 /// The steps of a run of pipeline B; each date passes `written` and `read_back`, or `removed`.
-const STEPS_B: [&str; 11] = [
+const STEPS_B: [&str; 12] = [
     "found",
     "examined",
     "listed",
+    "made",
     "written",
     "written@2",
     "read_back",

@@ -230,6 +230,18 @@ async fn rows_behind_the_offset_or_in_an_open_gap_are_the_next_runs_and_no_diffe
 }
 
 #[tokio::test]
+async fn a_sample_of_dates_is_taken_at_once_though_an_index_finds_a_zero_date_before_all_others() {
+    let world = World::seeded().await;
+    let zero = "SET SESSION sql_mode = ''; INSERT INTO transactions VALUES (601, 1, 1, 1, 1.00, '0000-00-00 00:00:00')";
+    world.shop.run(zero).await;
+    world.run().await;
+    for some in [["--sample", "5"], ["--to", "2024-03-10"]] {
+        let verified = world.command('B', &["verify"]).args(some).report().await;
+        assert!(verified["checked"].as_u64() > Some(0) && verified["differing"] == 0, "{verified}");
+    }
+}
+
+#[tokio::test]
 async fn a_run_in_progress_is_waited_for() {
     let world = World::seeded().await;
     world.run().await;

@@ -87,6 +87,8 @@ impl Registry {
     /// The schema with this id, as JSON text.
     pub async fn schema(&self, id: SchemaId) -> Result<String, RegistryError> {
         match self {
+            // Registries number with 32 bits and a sign, and do not agree on what to answer beyond.
+            Self::Http { .. } if i32::try_from(id.0).is_err() => Err(RegistryError::NotFound(id)),
             Self::Http { client, base } => {
                 let answer = send(base, client.get(address(base, &format!("schemas/ids/{}", id.0)))).await?;
                 if answer.status() == reqwest::StatusCode::NOT_FOUND {
@@ -170,7 +172,7 @@ async fn not_found_or_unavailable(
     answer: reqwest::Response,
 ) -> RegistryError {
     match answer.json::<RegistryFault>().await {
-        Ok(RegistryFault { error_code: 40403 | 404 }) => RegistryError::NotFound(id),
+        Ok(RegistryFault { error_code: 40403 }) => RegistryError::NotFound(id),
         _ => RegistryError::Unavailable {
             place: base.to_string(),
             reason: "404 without a registry's error code; is this the base of its API?".to_owned(),

@@ -20,6 +20,11 @@ impl Increment {
     pub(super) fn set_apart_gaps_ahead(&mut self) {
         let below = self.gaps.partition_point(|gap| gap.first <= self.watermark.0);
         self.ahead = self.gaps.split_off(below);
+        // Only where the offset was set back by hand.
+        if let Some(gap) = self.gaps.last_mut().filter(|gap| gap.last > self.watermark.0) {
+            self.ahead.insert(0, Gap { first: self.watermark.0 + 1, ..gap.clone() });
+            gap.last = self.watermark.0;
+        }
     }
 
     /// Lowers `highest` so that the run ends before the first of the `missing` ranges that is still open.
@@ -47,7 +52,7 @@ impl Increment {
     #[must_use]
     pub fn gaps_left(&mut self, grace: Duration) -> Gaps {
         let missing =
-            joined(std::mem::take(&mut self.finders).into_iter().flat_map(GapFinder::finish).collect());
+            joined(std::mem::take(&mut self.finders).into_iter().flat_map(GapFinder::finish).collect(), 1);
         self.found_again.sort_unstable();
         let old = self
             .gaps

@@ -3,19 +3,27 @@
 mod gaps;
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use chrono::{DateTime, Utc};
 
 pub use gaps::Gaps;
 
 use crate::batch::BatchError;
-use crate::offsets::{Gap, GapFinder, Running};
+use crate::offsets::{Gap, GapFinder, Running, joined};
 use crate::partitioning::{read_partitions, split_ids};
 use crate::quality::{Entity, QuarantineEntry, Quarantined};
 use crate::run::{RunReport, RunStatus};
 use crate::schema::TxnId;
 use crate::settings::{IncrementArgs, RecomputeArgs};
 use crate::source::{Batch, Job, Part, QuarantinedKey, Source, SourceKeys};
+
+/// With more open gaps than this, those near each other are read together: where ids are sparse there is a gap for each
+/// row, and a query of a hundred ranges costs more than their neighbours.
+const MANY_GAPS: usize = 1_000;
+
+/// Ids between gaps that are read together, at most.
+const NEAR: u64 = 1_000;
 
 /// The table was restored, truncated or swapped since the offset was written.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +59,8 @@ pub struct Increment {
     now: DateTime<Utc>,
     /// Parts before this index are ranges of ids that are looked through for gaps.
     finders: Vec<GapFinder>,
+    /// Parts that bring the open gaps.
+    gap_parts: Range<usize>,
     /// Ids found in the remaining parts.
     found_again: Vec<u64>,
 }
@@ -83,6 +93,7 @@ impl Increment {
             running,
             now,
             finders: Vec::new(),
+            gap_parts: 0..0,
             found_again: Vec::new(),
         };
         if asked.reset_offset {
@@ -137,7 +148,10 @@ impl Increment {
         let mut parts: Vec<Part> = ranges.into_iter().map(Part::ids).collect();
         if !self.everything {
             let gaps: Vec<(u64, u64)> = self.gaps.iter().map(|gap| (gap.first, gap.last)).collect();
-            parts.extend(Part::id_ranges(&gaps));
+            let apart = if gaps.len() > MANY_GAPS { NEAR } else { 1 };
+            let first = parts.len();
+            parts.extend(Part::id_ranges(&joined(gaps, apart)));
+            self.gap_parts = first..parts.len();
             parts.extend(Part::single_ids(&self.looked_at_again(suspects)));
         }
         parts
@@ -157,11 +171,20 @@ impl Increment {
 
     /// Notes which ids a batch of [`Increment::parts`] holds.
     pub fn observe(&mut self, batch: &Batch) {
-        let ids = batch.rows.iter().map(|row| row.txn_id.0);
-        match self.finders.get_mut(batch.part) {
-            Some(finder) => ids.for_each(|id| finder.present(id)),
-            None => self.found_again.extend(ids),
+        let ids = batch.rows.iter().map(|row| row.txn_id);
+        if let Some(finder) = self.finders.get_mut(batch.part) {
+            ids.for_each(|id| finder.present(id.0));
+        } else {
+            let found: Vec<u64> =
+                ids.filter(|id| !self.only_between_gaps(batch.part, *id)).map(|id| id.0).collect();
+            self.found_again.extend(found);
         }
+    }
+
+    /// Whether a part brought `id` only because it lies between gaps.
+    #[must_use]
+    pub fn only_between_gaps(&self, part: usize, id: TxnId) -> bool {
+        self.gap_parts.contains(&part) && !self.in_gap(id)
     }
 
     /// Whether `id` was not accounted for by an earlier run.
@@ -237,6 +260,7 @@ mod tests {
             running: Running::Since(at(0)),
             now: at(1_000),
             finders: Vec::new(),
+            gap_parts: 0..0,
             found_again: Vec::new(),
         }
     }
@@ -285,6 +309,28 @@ mod tests {
         let open: Vec<_> =
             run.gaps_left(Duration::MAX).open.iter().map(|gap| (gap.first, gap.last)).collect();
         assert_eq!(open, [(3, 4)], "2 and 6 to 9 were settled by an earlier run");
+    }
+
+    #[test]
+    fn many_gaps_near_each_other_are_read_together_and_what_lies_between_counts_for_nothing() {
+        let gap = |id| Gap { first: id, last: id, first_seen: at(500) };
+        let mut run = increment(10_000, 10_000, (1..=4_000).map(|id| gap(2 * id)).collect());
+        assert_eq!(run.parts(8, &HashSet::new()).len(), 1, "one range");
+        assert!(run.only_between_gaps(0, TxnId(3)) && !run.only_between_gaps(0, TxnId(4)));
+        run.observe(&batch(0, &[1, 3, 4, 5, 7_999]));
+        assert_eq!(run.found_again, [4]);
+        assert_eq!(run.gaps_left(Duration::MAX).open.len(), 3_999);
+    }
+
+    #[test]
+    fn a_gap_on_both_sides_of_an_offset_that_was_set_back_is_cut_there() {
+        let mut run = increment(15, 20, vec![Gap { first: 11, last: 18, first_seen: at(500) }]);
+        run.set_apart_gaps_ahead();
+        run.parts(1, &HashSet::new());
+        run.observe(&batch(1, &[19, 20]));
+        let gaps = run.gaps_left(Duration::from_mins(10));
+        let open: Vec<_> = gaps.open.iter().map(|gap| (gap.first, gap.last, gap.first_seen)).collect();
+        assert_eq!(open, [(11, 15, at(500)), (16, 18, at(500))]);
     }
 
     #[test]

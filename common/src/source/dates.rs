@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{Days, NaiveDate};
+use chrono::{DateTime, Days, NaiveDate};
 use sqlx::AssertSqlSafe;
 
 use super::decode::SourceRow;
@@ -41,6 +41,10 @@ impl Source {
                         dates.insert(date.max(next));
                     }
                     next = date.max(next) + Days::new(1);
+                }
+                // By an index a TIMESTAMP of zero is found from any date before 1970, the first that it can hold.
+                Err(_) if first < next.to_string() => {
+                    next = (next + Days::new(1)).max(DateTime::UNIX_EPOCH.date_naive());
                 }
                 // What is no date, such as a month zero, sorts before the first of the month behind it.
                 Err(_) => next = behind(day).filter(|behind| *behind > next).unwrap_or(next + Days::new(1)),

@@ -30,7 +30,8 @@ impl Source {
         Ok(DateTime::from_timestamp_micros(micros).unwrap_or_default())
     }
 
-    /// The transactions that have written and are still running, and the database's clock.
+    /// The transactions that have written and are still running, and the database's clock. [`Running::Unknown`] where
+    /// other servers write as well.
     ///
     /// The answer is as fresh as the question or [`Running::Unknown`]: it is asked from within a transaction that
     /// has itself written, on the lease of `job`, and holds only if that transaction is in it. Without a job nothing is
@@ -43,6 +44,9 @@ impl Source {
             // SQLite has one writer at a time: what took an id earlier has ended.
             return Ok((Running::None, self.now().await?));
         };
+        if has_other_writers(pool).await.map_err(|error| self.fault("ask whether others write", error))? {
+            return Ok((Running::Unknown, self.now().await?));
+        }
         for question in 1..=QUESTIONS {
             match ask(pool, job).await {
                 Ok((Some(running), now)) => return Ok((running, now)),
@@ -60,6 +64,13 @@ impl Source {
         }
         unreachable!("the last question is answered")
     }
+}
+
+/// Whether other servers write, too, whose transactions this one does not know: Galera, or several primaries.
+async fn has_other_writers(pool: &MySqlPool) -> Result<bool, sqlx::Error> {
+    let asked = "SHOW GLOBAL VARIABLES WHERE (Variable_name = 'wsrep_on' AND Value = 'ON') \
+                 OR (Variable_name = 'auto_increment_increment' AND Value > 1)";
+    Ok(!sqlx::raw_sql(asked).fetch_all(pool).await?.is_empty())
 }
 
 /// One question; `None` when the answer is older than the question.

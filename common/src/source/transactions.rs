@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::decode::SourceRow;
 use super::tables::{KEYS_PER_QUERY, list};
-use super::{Part, Source, SourceError, on_pool};
+use super::{MAX_CONNECTIONS, Part, Source, SourceError, on_pool};
 use crate::offsets::GapFinder;
 use crate::schema::{CustomerId, Transaction, TxnId};
 
@@ -53,7 +53,8 @@ impl Source {
     pub fn read(&self, parts: Vec<Part>, connections: usize) -> TransactionReader {
         let (sender, batches) = mpsc::channel(BATCHES_WAITING);
         let mut readers = JoinSet::new();
-        let connections = connections.clamp(1, parts.len().max(1));
+        // The lease's renewal and the books need connections, too.
+        let connections = connections.clamp(1, parts.len().clamp(1, MAX_CONNECTIONS as usize - 2));
         let waiting: Arc<Mutex<VecDeque<_>>> = Arc::new(Mutex::new(parts.into_iter().enumerate().collect()));
         for _ in 0..connections {
             let (source, sender, waiting) = (self.clone(), sender.clone(), Arc::clone(&waiting));

@@ -19,6 +19,7 @@ use crate::place::{PartitionId, Place};
 use crate::schemas::Schemas;
 use crate::standing::Standing;
 use crate::state::TailRule;
+use crate::tally::Gate;
 use crate::transform::Record;
 use crate::witnesses::Witnesses;
 use crate::worker::{Delivery, WorkerHandle, spawn};
@@ -42,6 +43,8 @@ pub struct Shared {
     pub schemas: Arc<Schemas>,
     /// Tells whether the topic is the same still.
     pub witnesses: Arc<Witnesses>,
+    /// Judges how much is malformed.
+    pub gate: Arc<Gate>,
     /// Tells the time.
     pub clock: Clock,
     /// Name of this instance in state objects and messages.
@@ -87,6 +90,17 @@ pub struct Feed {
     chunk: Chunk,
     end: Option<i64>,
     end_sent: bool,
+}
+
+impl Inner {
+    /// Takes a record along; false where no more are wanted. A partition without a worker was revoked or taken over:
+    /// its next owner reads the record.
+    pub fn take(&mut self, partition: PartitionId, record: &Record<'_>) -> bool {
+        match self.feeds.get_mut(&partition) {
+            Some(feed) => feed.push(record),
+            None => !self.aside.contains_key(&partition),
+        }
+    }
 }
 
 impl Feed {

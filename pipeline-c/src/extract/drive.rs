@@ -14,8 +14,7 @@ use super::{Assignment, EventConsumer};
 use crate::error::Error;
 use crate::place::PartitionId;
 use crate::round::Round;
-use crate::topic_log::judge_error;
-use crate::transform::Record;
+use crate::topic_log::{judge_error, record};
 use crate::worker::ended_unexpectedly;
 
 /// Longest wait for a record before looking at what else is to be done.
@@ -154,24 +153,9 @@ impl Drive<'_> {
             match polled {
                 Ok(message) => {
                     bytes += message.payload_len() + message.key_len() + RECORD_BYTES;
-                    let record = Record {
-                        offset: message.offset(),
-                        timestamp_ms: message
-                            .timestamp()
-                            .to_millis()
-                            .unwrap_or_else(|| self.assignment.shared.clock.now().timestamp_millis()),
-                        key: message.key(),
-                        value: message.payload(),
-                    };
+                    let record = record(&message);
                     let partition = PartitionId(message.partition());
-                    // A partition without a worker was revoked or taken over: its next owner reads the record.
-                    let wanted = self
-                        .assignment
-                        .lock()
-                        .feeds
-                        .get_mut(&partition)
-                        .is_none_or(|feed| feed.push(&record));
-                    if !wanted {
+                    if !self.assignment.lock().take(partition, &record) {
                         self.pause(&[partition])?;
                     }
                 }
@@ -224,6 +208,11 @@ impl Drive<'_> {
         // Its end can be received once only.
         inner.feeds.retain(|partition, _| !ended.iter().any(|(gone, _)| gone == partition));
         for (partition, error) in ended {
+            if error.is_of_one_partition() {
+                tracing::error!("{error}");
+                inner.aside.insert(partition, error);
+                continue;
+            }
             if !matches!(error, Error::Fenced { .. }) || self.interval.is_none() {
                 return Err(error);
             }

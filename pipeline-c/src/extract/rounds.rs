@@ -101,7 +101,8 @@ impl Drive<'_> {
         self.looked_at = Some(self.assignment.lock().rebalances);
         let shared = &self.assignment.shared;
         let witnesses = Arc::clone(&shared.witnesses);
-        let round = round::run(self.commands(), shared.config.gates.clone(), shared.clock.clone(), witnesses);
+        let gate = (Arc::clone(&shared.gate), shared.config.gates.clone());
+        let round = round::run(self.commands(), gate, shared.clock.clone(), witnesses);
         self.running = Some(shared.runtime.spawn(round));
     }
 

@@ -31,7 +31,7 @@ pub struct Move {
     commit: String,
     flush: u64,
     pub(super) added: Vec<Pending>,
-    left: Vec<Pending>,
+    pub(super) left: Vec<Pending>,
     removed: Vec<Removal>,
 }
 

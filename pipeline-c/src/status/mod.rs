@@ -16,7 +16,7 @@ use common::settings::{KafkaArgs, LakeArgs};
 use crate::commands::OutputArgs;
 use crate::error::Error;
 use crate::history::newest_reports;
-use crate::inventory::states;
+use crate::inventory::{Files, states};
 use crate::ledger::LogRange;
 use crate::place::PartitionId;
 use crate::state::State;
@@ -50,13 +50,19 @@ pub async fn run(args: &StatusArgs, clock: &Clock) -> Result<Status, Error> {
     };
     let mut partitions: BTreeMap<PartitionId, PartitionStatus> =
         logs.iter().map(|(id, range)| (*id, PartitionStatus::unread(id.0, *range))).collect();
-    for (place, state) in states? {
+    let (states, files) = (states?, Files::list(&lake, topic).await?);
+    for place in files.owned.keys().filter(|place| !states.contains_key(place)) {
+        let known = partitions.entry(place.partition).or_default();
+        (known.partition, known.problem) = (place.partition.0, problem::of_missing(place, &files));
+    }
+    for (place, state) in states {
         let range = logs.get(&place.partition).copied();
         let known = match state {
             Ok(state) => {
                 let mut known = of_state(&lake, &uploads, &state, range).await?;
                 let reachable = kafka_error.is_none();
-                known.problem = problem::of(&log, reachable, &state, range, &known).await;
+                known.problem =
+                    problem::of((&log, reachable), (&lake, &files), &state, range, &known).await?;
                 known
             }
             Err(error) => PartitionStatus {

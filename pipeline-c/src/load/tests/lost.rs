@@ -109,3 +109,53 @@ async fn a_move_whose_files_are_gone_is_undone_and_can_be_made_again() {
     loader.commit_move(moved, at(3)).await.unwrap();
     bench.assert_once(100).await;
 }
+
+#[tokio::test]
+async fn what_was_staged_and_committed_after_the_uploads_were_listed_is_not_lost() {
+    let mut bench = Bench::new().await;
+    bench.gates.on_lost_file = OnLostFile::Skip;
+    let mut other = bench.claim().await;
+    let standing = bench.standing().await;
+    let staged = bench.stage(&mut other, 0..100).await;
+    other.commit(staged, 100, at(1)).await.unwrap();
+    let first = other.ledger.state().pending[0].clone();
+    bench.lake.publish(&first.staged, &first.expect).await.unwrap();
+    let loader = bench.claim_after(&standing, LOG).await.unwrap();
+    assert_eq!((loader.next_offset(), loader.ledger.state().lost_files.len()), (100, 0));
+    bench.assert_once(100).await;
+}
+
+#[tokio::test]
+async fn a_batch_that_kafka_does_not_have_any_more_is_published_but_for_what_is_gone() {
+    let mut bench = Bench::new().await;
+    bench.gates.on_lost_file = OnLostFile::Skip;
+    let pending = killed_before_publishing(&bench).await;
+    bench.lake.abort(&pending[0].staged).await.unwrap();
+    let loader = bench.claim_in(LogRange { start: 60, end: 1_000 }).await.unwrap();
+    let lost: Vec<_> = loader.ledger.state().lost_files.iter().map(|lost| lost.file.path.clone()).collect();
+    assert_eq!((loader.next_offset(), lost), (100, vec![pending[0].file.path.clone()]));
+    let found = bench.read(Stream::Events).await.0.len() + bench.read(Stream::Malformed).await.0.len();
+    assert!((75..100).contains(&found), "{found} rows");
+}
+
+#[tokio::test]
+async fn a_move_whose_new_files_are_all_visible_is_not_undone_since_a_command_may_go_on_with_it() {
+    let mut bench = Bench::new().await;
+    bench.flush(&mut bench.claim().await, 0..100).await;
+    bench.gates.on_lost_file = OnLostFile::Skip;
+    let mut command = bench.visit().await;
+    let mut moved = bench.rewrite_all(&mut command).await;
+    let outputs: Vec<_> = batch(0..100)
+        .into_outputs(&bench.place, at(86_400 * 30))
+        .into_iter()
+        .filter(|output| output.stream == Stream::Malformed)
+        .collect();
+    command.move_in(&mut moved, &outputs, 0).await.unwrap();
+    let (added, left) = (moved.added[0].clone(), moved.left[0].clone());
+    bench.lake.abort(&left.staged).await.unwrap();
+    assert!(matches!(command.commit_move(moved, at(3)).await, Err(Error::Lost { .. })));
+    assert!(bench.lake.head(&added.file.path).await.unwrap().is_some(), "it is visible");
+    let error = bench.claim_in(LOG).await.unwrap_err();
+    assert!(matches!(error, Error::HalfMoved { .. }), "{error}");
+    assert!(bench.lake.head(&added.file.path).await.unwrap().is_some(), "and stays");
+}

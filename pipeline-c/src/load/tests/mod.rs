@@ -72,13 +72,20 @@ impl Bench {
     }
 
     async fn claim_in(&self, log: LogRange) -> Result<Loader, Error> {
-        let standing = Standing::list(&self.lake, &self.place.topic, Duration::ZERO).await.unwrap();
+        self.claim_after(&self.standing().await, log).await
+    }
+
+    async fn standing(&self) -> Standing {
+        Standing::list(&self.lake, &self.place.topic, Duration::ZERO).await.unwrap()
+    }
+
+    async fn claim_after(&self, standing: &Standing, log: LogRange) -> Result<Loader, Error> {
         let claim = Claim { owner: "me", at: at(0), gates: &self.gates, patience: PATIENCE };
-        Loader::claim(self.lake.clone(), self.place.clone(), log, claim, self.rule, &standing).await
+        Loader::claim(self.lake.clone(), self.place.clone(), log, claim, self.rule, standing).await
     }
 
     async fn uploads(&self) -> Vec<Upload> {
-        Standing::list(&self.lake, &self.place.topic, Duration::ZERO).await.unwrap().uploads
+        self.standing().await.uploads
     }
 
     async fn claim(&self) -> Loader {
