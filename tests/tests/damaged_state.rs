@@ -62,6 +62,29 @@ async fn a_damaged_state_object_stops_its_partition_alone_and_is_named() {
     assert_exactly_once(&topic, lake.download().await.path()).await;
 }
 
+#[tokio::test]
+async fn a_file_that_was_replaced_stops_its_partition_alone_and_status_names_it() {
+    let (topic, lake) = (Topic::empty(2).await, Lake::empty().await);
+    topic.produce("--count 300 --from 2025-01-01 --to 2025-01-02").await;
+    run(&topic, &lake.url).report().await;
+    let (prefix, copy) = (format!("events/event_date=2025-01-01/{}-0-", topic.name), lake.download().await);
+    let paths = lake.versions().await.into_iter().map(|(path, _)| path);
+    let path = paths.into_iter().find(|path| path.starts_with(&prefix)).unwrap();
+    let content = std::fs::read(copy.path().join(&path)).unwrap();
+    lake.put(&path, content).await;
+    topic.produce("--count 300 --from 2025-01-01 --to 2025-01-02").await;
+
+    let status = topic.tool("status", &lake.url).report().await;
+    assert!(status["partitions"][0]["problem"].as_str().unwrap().contains(&path), "{status}");
+    assert!(status["partitions"][1]["problem"].is_null(), "{status}");
+    let stopped = run(&topic, &lake.url).run().await;
+    assert!(stopped.failed_with(1).contains(&path), "{stopped:#?}");
+    let report = stopped.report();
+    assert!(report["read"].as_u64() > Some(50), "{report}");
+    let lags = topic.tool("status", &lake.url).report().await["partitions"].clone();
+    assert!(lags[0]["lag"].as_i64() > Some(50) && lags[1]["lag"] == 0, "{lags}");
+}
+
 /// Partition 1 has a damaged state object.
 async fn assert_tools_do_the_others(topic: &Topic, lake: &str) {
     let verified = topic.tool("verify", lake).run().await;

@@ -188,6 +188,40 @@ async fn a_table_of_its_own_that_was_dropped_is_made_again_and_everything_recomp
 }
 
 #[tokio::test]
+async fn a_row_that_is_rejected_after_a_run_wrote_it_and_did_not_commit_is_taken_out_again() {
+    let world = settled().await;
+    for letter in ['A', 'B'] {
+        let insert = "INSERT INTO transactions (customer_id, product_id, qty, amount, txn_timestamp) \
+                      VALUES (7, 1, 1, 10.00, '2031-01-01 12:00:00')";
+        world.shop.run(insert).await;
+        let killed = world.pipeline(letter).env("FAILPOINT", "before_commit=KILL").run().await;
+        assert_eq!(killed.code, -1, "{killed:#?}");
+        world.shop.run("UPDATE etl_lease SET expires_at = 0").await;
+        world.shop.run("UPDATE transactions SET qty = 0 WHERE txn_timestamp >= '2031-01-01'").await;
+        world.pipeline(letter).report().await;
+        world.assert_settles(letter).await;
+    }
+}
+
+#[tokio::test]
+async fn where_gaps_and_quarantine_were_dropped_the_offset_counts_for_nothing() {
+    let world = settled().await;
+    let insert = "INSERT INTO transactions (customer_id, product_id, qty, amount, txn_timestamp) \
+                  VALUES (1, 1, 1, 10.00, '2024-03-01 12:00:00')";
+    let mut late = world.shop.db.begin().await.unwrap();
+    sqlx::query(insert).execute(&mut *late).await.unwrap();
+    world.shop.run(&insert.replace("(1, 1, 1,", "(2, 1, -1,")).await;
+    world.run().await;
+    world.shop.run("DROP TABLE etl_gaps, etl_quarantine").await;
+    late.commit().await.unwrap();
+    world.shop.run("UPDATE transactions SET qty = 1 WHERE qty < 0").await;
+    for letter in ['A', 'B'] {
+        world.pipeline(letter).report().await;
+        world.assert_settles(letter).await;
+    }
+}
+
+#[tokio::test]
 async fn after_a_restored_database_a_new_offset_recomputes_everything_from_the_table_as_it_is() {
     let world = settled().await;
     world.shop.run("DELETE FROM transactions WHERE txn_id > 500").await;

@@ -232,6 +232,13 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_id_that_no_registry_gives_is_not_asked_for() {
+        let registry = Registry::open(&"http://127.0.0.1:9/".parse().unwrap()).unwrap();
+        let error = registry.schema(SchemaId(u32::MAX)).await.unwrap_err();
+        assert!(matches!(error, RegistryError::NotFound(SchemaId(u32::MAX))), "{error}");
+    }
+
+    #[tokio::test]
     async fn a_registry_that_cannot_be_reached_is_unavailable_not_lacking_the_schema() {
         let registry = Registry::open(&"http://127.0.0.1:9/".parse().unwrap()).unwrap();
         let error = registry.schema(SchemaId(1)).await.unwrap_err();

@@ -74,6 +74,9 @@ impl Source {
         if self.has_own_tables().await? {
             return Ok(());
         }
+        if !self.has("etl_gaps, etl_quarantine").await? {
+            self.forget_offsets().await?;
+        }
         on_pool!(self, |pool, dialect| {
             for create in dialect.own_tables {
                 sqlx::query(*create)
@@ -85,11 +88,33 @@ impl Source {
         })
     }
 
+    /// What lies below an offset is accounted for only together with the gaps and the quarantine.
+    async fn forget_offsets(&self) -> Result<(), SourceError> {
+        for (table, _) in [Job::Profiles, Job::Summaries].map(Job::offsets_table) {
+            if self.has(table).await? {
+                let forget = format!("DELETE FROM {table} WHERE source = '{SOURCE}'");
+                on_pool!(self, |pool, dialect| sqlx::query(AssertSqlSafe(forget))
+                    .execute(pool)
+                    .await
+                    .map(drop))
+                .map_err(|error| self.fault("remove an offset without its gaps", error))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether the pipelines' own tables are all there.
     pub async fn has_own_tables(&self) -> Result<bool, SourceError> {
-        let all = "SELECT 1 FROM profile_offsets, txn_summary_offsets, etl_lease, etl_gaps, etl_quarantine, etl_run_history \
-                   LIMIT 0";
-        let asked = on_pool!(self, |pool, dialect| sqlx::query(all).fetch_optional(pool).await.map(drop));
+        self.has("profile_offsets, txn_summary_offsets, etl_lease, etl_gaps, etl_quarantine, etl_run_history")
+            .await
+    }
+
+    async fn has(&self, tables: &str) -> Result<bool, SourceError> {
+        let all = format!("SELECT 1 FROM {tables} LIMIT 0");
+        let asked = on_pool!(self, |pool, dialect| sqlx::query(AssertSqlSafe(all))
+            .fetch_optional(pool)
+            .await
+            .map(drop));
         match asked.map_err(|error| self.fault("look for the etl_ tables", error)) {
             Err(error) if error.is_missing_table() => Ok(false),
             asked => asked.map(|()| true),
