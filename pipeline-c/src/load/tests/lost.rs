@@ -151,8 +151,10 @@ async fn a_move_whose_new_files_are_all_visible_is_not_undone_since_a_command_ma
         .filter(|output| output.stream == Stream::Malformed)
         .collect();
     command.move_in(&mut moved, &outputs, 0).await.unwrap();
-    let (added, left) = (moved.added[0].clone(), moved.left[0].clone());
-    bench.lake.abort(&left.staged).await.unwrap();
+    let added = moved.added[0].clone();
+    for left in &moved.left {
+        bench.lake.abort(&left.staged).await.unwrap();
+    }
     assert!(matches!(command.commit_move(moved, at(3)).await, Err(Error::Lost { .. })));
     assert!(bench.lake.head(&added.file.path).await.unwrap().is_some(), "it is visible");
     let error = bench.claim_in(LOG).await.unwrap_err();
