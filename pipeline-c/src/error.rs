@@ -107,8 +107,8 @@ pub enum Error {
     },
     /// The state object cannot be read.
     #[error(
-        "the state object {path} is damaged: {reason}; restore it from a backup or an earlier version. Without it the \
-         offsets of the files in the lake are not known"
+        "the state object {path} is damaged: {reason}; restore it as it was last, from the bucket's versions or a backup: \
+         one from before the last batch makes rows twice. Without it the offsets of the files in the lake are not known"
     )]
     StateDamaged {
         /// Where it is.
@@ -119,8 +119,8 @@ pub enum Error {
     /// There is no state object, though files of the partition stand.
     #[error(
         "{place}: the state object {path} is missing, but {files} of its data files stand, the first is {first}; reading the \
-         partition anew would double their rows. Restore the state object from a backup or an earlier version; or move these \
-         files out of the lake, and the partition is read from where its log begins now"
+         partition anew would double their rows. Restore the state object as it was last, since one from before the last \
+         batch makes rows twice; or move these files out of the lake, and the partition is read from where its log begins now"
     )]
     StateMissing {
         /// Which partition.
