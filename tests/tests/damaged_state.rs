@@ -68,8 +68,7 @@ async fn a_file_that_was_replaced_stops_its_partition_alone_and_status_names_it(
     topic.produce("--count 300 --from 2025-01-01 --to 2025-01-02").await;
     run(&topic, &lake.url).report().await;
     let (prefix, copy) = (format!("events/event_date=2025-01-01/{}-0-", topic.name), lake.download().await);
-    let paths = lake.versions().await.into_iter().map(|(path, _)| path);
-    let path = paths.into_iter().find(|path| path.starts_with(&prefix)).unwrap();
+    let path = lake.versions().await.into_keys().find(|path| path.starts_with(&prefix)).unwrap();
     let content = std::fs::read(copy.path().join(&path)).unwrap();
     lake.put(&path, content).await;
     topic.produce("--count 300 --from 2025-01-01 --to 2025-01-02").await;
