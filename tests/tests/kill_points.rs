@@ -90,8 +90,12 @@ async fn stopped_while_another_takes_over(topic: &Topic, store: Store, step: &st
     // Where it is stopped while another of its threads holds a directory's lock, the others wait for it.
     let taken_over = timeout(HELD_UP, &mut other).await;
     let late = stopped.go_on().await;
-    let other = if let Ok(other) = taken_over { other } else { other.await };
-    assert_eq!(other.code, 0, "{case}: {other:#?}");
+    let (other, codes) = match taken_over {
+        Ok(other) => (other, &[0][..]),
+        // Either of the two may take over last.
+        Err(_) => (other.await, &[0, 4][..]),
+    };
+    assert!(codes.contains(&other.code), "{case}: {other:#?}");
     // Taken over; or it had nothing more to write; or it took over itself, and found nothing to do.
     assert!([0, 4].contains(&late.code), "{case}: {late:#?}");
     if late.code == 4 {
